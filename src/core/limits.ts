@@ -1,0 +1,29 @@
+// Every limit on what comes from outside, in one place, each with its reason.
+
+export const LIMITS = {
+  /** Contract 3: events in one POST, bytes of its body. */
+  requestEvents: 100,
+  requestBytes: 256 * 1024,
+  /** Longest single text of an event in UTF-16 units: longer ones are data smuggling, not behaviour; browsers cut URLs near 2,000 to 8,000. */
+  urlChars: 8_192,
+  textChars: 1_024,
+  /** Elements of `category` or `keyword`, and attributes of one event. */
+  listElements: 100,
+  attributes: 100,
+  /** One spool file: small enough for one insert block (embedded-mode inserts are built as one string), large enough that parts stay few. */
+  spoolFileBytes: 4 * 1024 * 1024,
+  spoolFileEvents: 20_000,
+  /** How long an event waits in an open spool file before it is shipped: the floor of "fresh within seconds", and 60 parts a minute at most. */
+  spoolFileAgeMs: 1_000,
+  /** Rows of one import block and bytes of one import line. */
+  importBlockRows: 20_000,
+  importLineBytes: 256 * 1024,
+  /** Rejects listed in an import's answer; all are counted. */
+  rejectsListed: 1_000,
+  /** Rows fetched at once when a file for a partner is written: the embedded engine gathers a result whole. */
+  pageRows: 100_000,
+  /** User agents whose parsed form is kept: 52 microseconds to parse one, 558 distinct in 10,000 lines of a real log. */
+  userAgentsCached: 5_000,
+  /** `ts` may lie this far ahead of our clock (contract 3). */
+  futureMs: 5 * 60_000,
+} as const

@@ -1,0 +1,119 @@
+// Finds or starts the embedded engine of a data directory and keeps a lease on it.
+// Every process does the same (serve, a command beside it, two commands at once): connect to the socket, else start an engine and
+// connect again. Two that start one at once are sorted out by the engine's own lock: the loser exits with EXIT_LOCKED.
+
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { closeSync, mkdirSync, openSync, readFileSync, realpathSync } from 'node:fs'
+import { Agent, get, type IncomingMessage } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { MadeleineError } from '../core/errors.ts'
+import { distFile } from './package-files.ts'
+
+/** sun_path holds 108 bytes on Linux, 104 on macOS, the closing zero included. */
+const SOCKET_PATH_MAX_BYTES = 100
+const START_MAX_MS = 30_000
+
+/** Where a socket of the data directory lies: inside it, or under the temporary directory where that path would be too long for a socket. */
+export function socketPath(directory: string, name: string): string {
+  const inside = join(realpathSync(directory), name)
+  if (Buffer.byteLength(inside) <= SOCKET_PATH_MAX_BYTES) return inside
+  return join(tmpdir(), `madeleine-${createHash('sha256').update(inside).digest('hex').slice(0, 24)}.sock`)
+}
+
+export type Engine = {
+  readonly agent: Agent
+  /** Resolves when an engine is there; starts one where it is not. Rejects with store_unreachable. */
+  ready(): Promise<void>
+  close(): void
+}
+
+function takeLease(socket: string): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const request = get({ socketPath: socket, path: '/lease', agent: false }, (response) => {
+      response.resume()
+      resolve(response)
+    })
+    request.on('error', reject)
+  })
+}
+
+type Start = { readonly exited: Promise<void>; readonly failure: () => string }
+
+function startEngine(directory: string, socket: string): Start {
+  const store = join(directory, 'clickhouse')
+  mkdirSync(store, { recursive: true })
+  const logFile = join(directory, 'engine.log')
+  const output = openSync(logFile, 'w')
+  // Own session: a terminal's Ctrl-C must not reach the engine before the collector has shipped.
+  const child = spawn(process.execPath, [distFile('engine-process.js'), store, socket], {
+    stdio: ['ignore', 'ignore', output],
+    detached: true,
+    env: { ...process.env, UV_THREADPOOL_SIZE: '16' },
+  })
+  closeSync(output)
+  child.unref()
+  const exited = new Promise<void>((resolve) => {
+    child.on('exit', () => resolve())
+    child.on('error', () => resolve())
+  })
+  return { exited, failure: () => readFileSync(logFile, 'utf8').trim().split('\n')[0]?.slice(0, 300) ?? '' }
+}
+
+export function openEngine(directory: string): Engine {
+  mkdirSync(directory, { recursive: true })
+  const socket = socketPath(directory, 'engine.sock')
+  const agent = new Agent({ keepAlive: true, maxSockets: 16, socketPath: socket } as ConstructorParameters<typeof Agent>[0])
+  let lease: IncomingMessage | undefined
+  let connecting: Promise<void> | undefined
+  let closed = false
+
+  async function connect(): Promise<void> {
+    const until = Date.now() + START_MAX_MS
+    let start: Start | undefined
+    for (;;) {
+      try {
+        const held = await takeLease(socket)
+        if (closed) held.destroy()
+        lease = held
+        held.on('close', () => {
+          if (lease === held) lease = undefined
+        })
+        held.on('error', () => {})
+        return
+      } catch (error) {
+        if (Date.now() > until)
+          throw new MadeleineError('store_unreachable', `the embedded engine did not start: ${start?.failure() || 'no answer'}`, {
+            hint: `see engine.log in the data directory`,
+            retry: true,
+            cause: error,
+          })
+      }
+      start ??= startEngine(directory, socket)
+      const running = start
+      const gone = await Promise.race([running.exited.then(() => true), delay(20).then(() => false)])
+      if (gone) {
+        start = undefined // it failed, or lost the race for the directory to another one that will answer soon
+        await delay(100)
+      }
+    }
+  }
+
+  return {
+    agent,
+    async ready() {
+      if (lease) return
+      connecting ??= connect().finally(() => {
+        connecting = undefined
+      })
+      await connecting
+    },
+    close() {
+      closed = true
+      lease?.destroy()
+      agent.destroy()
+    },
+  }
+}

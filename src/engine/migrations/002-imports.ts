@@ -1,0 +1,25 @@
+// `imports`: which blocks of which imported file are stored. A row's identity is the file's content hash and its line (contract 3);
+// blocks are cut by line, so a file that comes again finds its blocks here and stores nothing. A block is announced (`stored` 0) with its batch before
+// its rows are inserted and confirmed after: what lies between a kill can be asked of `events` by that batch.
+// Kept as long as the rows it speaks of may be.
+
+import type { Migration } from '../migrate.ts'
+
+export const imports: Migration = {
+  id: 2,
+  name: 'imports',
+  statements: [
+    `CREATE TABLE IF NOT EXISTS madeleine.imports (
+      file FixedString(64),
+      block String,
+      batch UInt64,
+      rows UInt32,
+      stored UInt8,
+      at DateTime64(3, 'UTC')
+    )
+    ENGINE = ReplacingMergeTree(stored)
+    ORDER BY (file, block)
+    TTL toDateTime(at) + INTERVAL 97 DAY
+    SETTINGS merge_with_ttl_timeout = 3600`,
+  ],
+}

@@ -1,0 +1,53 @@
+// The embedded engine's own process: it owns the data directory's ClickHouse and serves it on a unix socket.
+// It lives as long as somebody holds a lease (an open request): when the last holder exits or is killed, the kernel closes the
+// request and the engine goes too, so no orphan keeps the directory locked. Signals are ignored for that reason: Ctrl-C reaches the
+// whole process group, and the collector still needs the engine to ship what it has acknowledged.
+
+import { rmSync } from 'node:fs'
+import type { ServerResponse } from 'node:http'
+import { totalmem } from 'node:os'
+import { Session } from 'chdb'
+import { messageOf } from '../core/errors.ts'
+import { createFront } from './front.ts'
+
+/** ClickHouse's CANNOT_OPEN_FILE: another engine holds the directory. */
+export const EXIT_LOCKED = 76
+const SESSIONS = 8
+/** A process that started the engine and was killed before it took a lease must not leave it behind. */
+const FIRST_LEASE_MS = 15_000
+
+const [directory, socket] = process.argv.slice(2)
+if (directory === undefined || socket === undefined) process.exit(2)
+process.on('SIGINT', () => {})
+process.on('SIGTERM', () => {})
+process.on('SIGHUP', () => {})
+
+const memoryBytes = Math.floor(totalmem() * 0.5)
+function open(): Session {
+  const session = new Session(directory)
+  // Deliberately for the whole session: without them the limit is the machine's, and a large GROUP BY never spills.
+  session.query(`SET max_memory_usage = ${memoryBytes}, max_bytes_before_external_group_by = ${Math.floor(memoryBytes / 2)}`)
+  return session
+}
+
+try {
+  const leases = new Set<ServerResponse>()
+  const sessions = Array.from({ length: SESSIONS }, open)
+  const server = createFront(sessions, (response) => {
+    leases.add(response)
+    response.writeHead(200)
+    response.write('held\n')
+    response.on('close', () => {
+      leases.delete(response)
+      if (leases.size === 0) process.exit(0)
+    })
+  })
+  setTimeout(() => {
+    if (leases.size === 0) process.exit(0)
+  }, FIRST_LEASE_MS).unref()
+  rmSync(socket, { force: true }) // the engine's own lock is held: whatever socket is here is a dead engine's
+  server.listen(socket)
+} catch (error) {
+  process.stderr.write(`${messageOf(error)}\n`)
+  process.exit(/Code: 76\.|Cannot lock|CANNOT_OPEN_FILE/.test(messageOf(error)) ? EXIT_LOCKED : 1)
+}
