@@ -16,7 +16,7 @@ export const LIMITS = {
   /** How long an event waits in an open spool file before it is shipped: the floor of "fresh within seconds", and 60 parts a minute at most. */
   spoolFileAgeMs: 1_000,
   /** Rows of one import block and bytes of one import line. */
-  importBlockRows: 20_000,
+  importBlockRows: 100_000,
   importLineBytes: 256 * 1024,
   /** Rejects listed in an import's answer; all are counted. */
   rejectsListed: 1_000,

@@ -3,4 +3,7 @@
 import pino from 'pino'
 
 export type Log = pino.Logger
-export const log: Log = pino({ level: process.env['MADELEINE_LOG'] ?? 'warn', base: null }, pino.destination({ dest: 2, sync: true }))
+export const log: Log = pino(
+  { level: process.env['MADELEINE_LOG'] ?? 'warn', base: null },
+  pino.destination({ dest: 2, sync: true }),
+)

@@ -9,7 +9,7 @@ import { messageOf } from '../core/errors.ts'
 
 /** What the front needs of a chdb Session. */
 export type EngineSession = {
-  queryAsync(sql: string): Promise<{ bytes(): Uint8Array; readonly rowsRead: number; readonly bytesRead: number; readonly elapsed: number }>
+  queryAsync(sql: string): Promise<{ bytes(): Uint8Array }>
 }
 
 /** Sent by the official client with every request; none of them changes what a statement means here. */
@@ -18,11 +18,10 @@ const SYNTAX_ERROR = 62
 const UNKNOWN_SETTING = 115
 const SUBSTITUTION_NOT_SET = 456
 
+/** In the words of a ClickHouse server, which the official client takes apart again. */
 class FrontError extends Error {
-  readonly code: number
-  constructor(code: number, message: string) {
-    super(`Code: ${code}. DB::Exception: ${message}`)
-    this.code = code
+  constructor(code: number, name: string, message: string) {
+    super(`Code: ${code}. DB::Exception: ${message}. (${name})`)
   }
 }
 
@@ -52,7 +51,7 @@ class SessionPool {
 async function readBody(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
   for await (const chunk of request) chunks.push(chunk as Buffer)
-  if (!request.complete) throw new FrontError(SYNTAX_ERROR, 'the request was cut off')
+  if (!request.complete) throw new FrontError(SYNTAX_ERROR, 'SYNTAX_ERROR', 'the request was cut off')
   return Buffer.concat(chunks).toString('utf8')
 }
 
@@ -63,26 +62,29 @@ async function readStatement(request: IncomingMessage): Promise<{ sql: string; b
   for (const [name, value] of address.searchParams) {
     if (name.startsWith('param_')) bindings.set(name, value)
     else if (!CLIENT_PARAMETERS.has(name))
-      throw new FrontError(UNKNOWN_SETTING, `setting ${name} in the address is refused: put it into the statement's SETTINGS clause`)
+      throw new FrontError(
+        UNKNOWN_SETTING,
+        'UNKNOWN_SETTING',
+        `${name} in the address: settings stand in the statement's own SETTINGS clause`,
+      )
   }
   const query = address.searchParams.get('query')
   const body = await readBody(request)
   const sql = query === null ? body : body === '' ? query : `${query}\n${body}`
   const statement = query ?? body
   for (const match of statement.matchAll(/\{([A-Za-z_]\w*):[A-Za-z]/g))
-    if (!bindings.has(`param_${match[1]}`)) throw new FrontError(SUBSTITUTION_NOT_SET, `Substitution ${match[1]} is not set`)
+    if (!bindings.has(`param_${match[1]}`))
+      throw new FrontError(SUBSTITUTION_NOT_SET, 'SUBSTITUTION_NOT_SET', `Substitution ${match[1]} is not set`)
   return { sql, bindings }
 }
 
 async function answer(pool: SessionPool, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { sql, bindings } = await readStatement(request)
   const result = await pool.use(async (session) => {
-    if (bindings.size > 0) await session.queryAsync(`SET ${[...bindings].map(([name, value]) => `${name} = ${quoted(value)}`).join(', ')}`)
+    if (bindings.size > 0)
+      await session.queryAsync(`SET ${[...bindings].map(([name, value]) => `${name} = ${quoted(value)}`).join(', ')}`)
     return session.queryAsync(sql)
   })
-  const summary = { read_rows: String(result.rowsRead), read_bytes: String(result.bytesRead), elapsed_ns: String(Math.round(result.elapsed * 1e9)) }
-  const queryId = new URL(request.url ?? '/', 'http://engine').searchParams.get('query_id') ?? ''
-  response.writeHead(200, { 'x-clickhouse-summary': JSON.stringify(summary), 'x-clickhouse-query-id': queryId })
   response.end(result.bytes())
 }
 

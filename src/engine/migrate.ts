@@ -40,7 +40,10 @@ export async function applyRetention(store: Store, retentionMs: number): Promise
     sql: `SELECT create_table_query AS ddl FROM system.tables WHERE database = 'madeleine' AND name = 'events'`,
   })
   if (table?.ddl.includes(`toIntervalDay(${days})`)) return
-  await store.run({ owner: 'engine.retention', sql: `ALTER TABLE madeleine.events MODIFY TTL toDateTime(ts) + INTERVAL ${days} DAY` })
+  await store.run({
+    owner: 'engine.retention',
+    sql: `ALTER TABLE madeleine.events MODIFY TTL toDateTime(ts) + INTERVAL ${days} DAY`,
+  })
 }
 
 /**
@@ -54,6 +57,9 @@ export async function expireOverdue(store: Store, retentionMs: number, nowMs: nu
     values: { limit: nowMs - retentionMs },
   })
   for (const { partition } of overdue)
-    await store.run({ owner: 'engine.expire', sql: `OPTIMIZE TABLE madeleine.events PARTITION ID '${partition.replace(/\W/g, '')}' FINAL` })
+    await store.run({
+      owner: 'engine.expire',
+      sql: `OPTIMIZE TABLE madeleine.events PARTITION ID '${partition.replace(/\W/g, '')}' FINAL`,
+    })
   return overdue.length
 }

@@ -3,8 +3,8 @@
 // embedded engine would keep for later statements), so this file offers no way to pass them otherwise. Each statement names its owner
 // in the log comment. The driver's errors are translated here and nowhere else.
 
-import { type ClickHouseClient, ClickHouseError, createClient } from '@clickhouse/client'
 import { Readable } from 'node:stream'
+import { type ClickHouseClient, ClickHouseError, createClient } from '@clickhouse/client'
 import { MadeleineError, messageOf, StoreRefused } from '../core/errors.ts'
 import { openEngine } from './embedded.ts'
 
@@ -27,7 +27,12 @@ export type Store = {
   /** A statement without a result: DDL, INSERT ... SELECT. */
   run(statement: Statement): Promise<void>
   /** One block of JSONEachRow lines. `into` is `table (columns)`. */
-  insertLines(insert: { readonly owner: string; readonly into: string; readonly lines: Buffer; readonly settings?: Settings }): Promise<void>
+  insertLines(insert: {
+    readonly owner: string
+    readonly into: string
+    readonly lines: Buffer
+    readonly settings?: Settings
+  }): Promise<void>
   ping(): Promise<void>
   close(): Promise<void>
 }
@@ -57,7 +62,11 @@ function settingsClause(owner: string, settings: Settings): string {
 function translated(error: unknown, owner: string): MadeleineError {
   if (error instanceof MadeleineError) return error
   if (error instanceof ClickHouseError)
-    return new StoreRefused(Number(error.code), `ClickHouse refused ${owner}: ${error.message.slice(0, 2_000)} (${error.type ?? error.code})`, error)
+    return new StoreRefused(
+      Number(error.code),
+      `ClickHouse refused ${owner}: ${error.message.slice(0, 2_000)} (${error.type ?? error.code})`,
+      error,
+    )
   return new MadeleineError('store_unreachable', `ClickHouse does not answer (${owner}): ${messageOf(error)}`, {
     hint: 'check CLICKHOUSE_URL, or engine.log in the data directory',
     retry: true,
@@ -69,7 +78,8 @@ type Backend = { readonly client: ClickHouseClient; ready(): Promise<void>; clos
 
 function backendOf(options: StoreOptions): Backend {
   const common = { request_timeout: 600_000, log: { level: 127 as const } } // OFF: errors are thrown, and reported once, by us
-  if (options.url !== undefined) return { client: createClient({ url: options.url, ...common }), ready: async () => {}, close() {} }
+  if (options.url !== undefined)
+    return { client: createClient({ url: options.url, ...common }), ready: async () => {}, close() {} }
   const engine = openEngine(options.directory)
   const client = createClient({ url: 'http://localhost', http_agent: engine.agent, ...common })
   return { client, ready: () => engine.ready(), close: () => engine.close() }

@@ -1,7 +1,7 @@
 // The one event shape that every stage shares, and the table of its fields (contract 2.1): names are the same in a hit, in a rule and in a column.
 
-import type { VisitorId } from './ids.ts'
-import type { PermissionSet } from './permissions.ts'
+import type { VisitorId } from '../core/ids.ts'
+import type { PermissionSet } from '../core/permissions.ts'
 
 export type FieldType = 'text' | 'number' | 'list'
 
@@ -48,8 +48,8 @@ export type Event = Page & {
   readonly permissions: PermissionSet
   readonly attr: Readonly<Record<string, string>>
 } & { readonly [F in Exclude<TextField, 'url' | 'host' | 'path'>]: string } & { readonly [F in NumberField]: bigint | null } & {
-    readonly [F in ListField]: readonly string[]
-  }
+  readonly [F in ListField]: readonly string[]
+}
 
 export const ATTR_PREFIX = 'attr.'
 

@@ -1,0 +1,116 @@
+// What one destination must be told about one audience: who to add, who to remove, against what earlier deliveries left there.
+// A delivery is prepared in ClickHouse under its number, sent from there, and counts once it is in `delivery_log`. Killed in between, the next one says
+// the same again: a repeated add or remove changes nothing at the partner.
+
+import type { AudienceId } from '../core/ids.ts'
+import { bitOf } from '../core/permissions.ts'
+import type { Store, Values } from '../engine/store.ts'
+
+export type DeliveryKind = 'delta' | 'full'
+
+export type DeliveryTarget = { readonly destination: string; readonly audience: AudienceId; readonly build: number }
+export type DeliveryMoment = { readonly nowMs: number; readonly retentionMs: number }
+
+export type Changes = {
+  /** Members that may be sent: their permissions allow activation. */
+  readonly eligible: number
+  readonly add: number
+  readonly remove: number
+  /** Held by the partner before this delivery. */
+  readonly held: number
+}
+
+/**
+ * Rows `(visitor, expires, wanted, held)` of everyone who is wanted or held. A visitor is wanted as a member all of whose visible events permit
+ * activation; held if the last finished delivery that names the visitor was an add.
+ */
+const SIDES = `
+  SELECT visitor, max(expires) AS expires, max(wanted) AS wanted, max(held) AS held FROM (
+    SELECT visitor, members.expires AS expires, 1 AS wanted, 0 AS held FROM madeleine.members
+    WHERE build = {build:UInt64} AND audience = {audience:String} AND members.expires > fromUnixTimestamp64Milli({now:Int64}, 'UTC')
+      AND visitor NOT IN (
+        SELECT visitor FROM madeleine.events
+        WHERE ts > fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND NOT bitTest(permissions, ${bitOf('activate')})
+      )
+    UNION ALL
+    SELECT visitor, max(deliveries.expires) AS expires, 0 AS wanted, 1 AS held FROM madeleine.deliveries
+    WHERE destination = {destination:String} AND audience = {audience:String} AND delivery IN (
+      SELECT delivery FROM madeleine.delivery_log WHERE destination = {destination:String} AND audience = {audience:String}
+    )
+    GROUP BY visitor HAVING argMax(action, delivery) = 'add'
+  ) GROUP BY visitor`
+
+const valuesOf = ({ destination, audience, build }: DeliveryTarget, { nowMs, retentionMs }: DeliveryMoment): Values => ({
+  destination,
+  audience,
+  build,
+  now: nowMs,
+  from: nowMs - retentionMs,
+})
+
+export async function readChanges(store: Store, target: DeliveryTarget, moment: DeliveryMoment): Promise<Changes> {
+  const [row] = await store.rows<Changes>({
+    owner: 'activate.changes',
+    sql: `SELECT countIf(wanted) AS eligible, countIf(wanted AND NOT held) AS add, countIf(held AND NOT wanted) AS remove, countIf(held) AS held FROM (${SIDES})`,
+    values: valuesOf(target, moment),
+  })
+  return row ?? { eligible: 0, add: 0, remove: 0, held: 0 }
+}
+
+/** `adds: false` prepares the removals only. A full delivery adds everyone who is wanted, held or not. */
+export async function prepareDelivery(
+  store: Store,
+  delivery: number,
+  target: DeliveryTarget,
+  moment: DeliveryMoment,
+  what: { readonly kind: DeliveryKind; readonly adds: boolean },
+): Promise<void> {
+  const add = !what.adds ? '0' : what.kind === 'full' ? 'wanted' : 'wanted AND NOT held'
+  await store.run({
+    owner: 'activate.prepare',
+    sql: `INSERT INTO madeleine.deliveries (delivery, destination, audience, visitor, action, expires)
+          SELECT {delivery:UInt64}, {destination:String}, {audience:String}, visitor, if(wanted, 'add', 'remove'), expires
+          FROM (${SIDES}) WHERE (${add}) OR (held AND NOT wanted)`,
+    values: { ...valuesOf(target, moment), delivery },
+  })
+}
+
+export type DeliveryRow = { readonly visitor: string; readonly action: 'add' | 'remove' }
+
+/** The prepared rows in pages, by visitor. */
+export async function* readDelivery(
+  store: Store,
+  delivery: number,
+  { destination, audience }: DeliveryTarget,
+  pageRows: number,
+): AsyncGenerator<DeliveryRow[]> {
+  let after: string | undefined
+  for (;;) {
+    const rows = await store.rows<DeliveryRow>({
+      owner: 'activate.read',
+      sql: `SELECT toString(visitor) AS visitor, action FROM madeleine.deliveries
+            WHERE destination = {destination:String} AND audience = {audience:String} AND delivery = {delivery:UInt64}
+              ${after === undefined ? '' : 'AND deliveries.visitor > {after:UUID}'}
+            ORDER BY deliveries.visitor LIMIT {limit:UInt32}`,
+      values: { destination, audience, delivery, limit: pageRows, ...(after === undefined ? {} : { after }) },
+    })
+    if (rows.length > 0) yield rows
+    if (rows.length < pageRows) return
+    after = rows.at(-1)?.visitor
+  }
+}
+
+export async function commitDelivery(
+  store: Store,
+  delivery: number,
+  { destination, audience }: DeliveryTarget,
+  done: { readonly kind: DeliveryKind; readonly added: number; readonly removed: number; readonly atMs: number },
+): Promise<void> {
+  await store.insertLines({
+    owner: 'activate.commit',
+    into: 'madeleine.delivery_log (delivery, destination, audience, kind, added, removed, at)',
+    lines: Buffer.from(
+      `${JSON.stringify({ delivery, destination, audience, kind: done.kind, added: done.added, removed: done.removed, at: done.atMs })}\n`,
+    ),
+  })
+}

@@ -1,0 +1,87 @@
+// The command line: flags in, one command, its output, its exit code. Commands are loaded when they are asked for.
+
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import type { Flags } from './commands/context.ts'
+import { type Outcome, printError, printOutcome } from './commands/output.ts'
+import { packageFile } from './engine/package-files.ts'
+
+const EXIT_USAGE = 2
+const EXIT_SOMETHING_FAILED = 4
+
+function version(): string {
+  const { version: text } = JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }
+  return text
+}
+
+export async function run(argv: readonly string[]): Promise<number> {
+  let exitCode = 0
+  const program = new Command('madeleine')
+    .description('A cookie audience engine on ClickHouse')
+    .version(version())
+    .exitOverride()
+    .showHelpAfterError()
+
+  function command(signature: string, description: string): Command {
+    return program
+      .command(signature)
+      .description(description)
+      .exitOverride()
+      .option('--config <dir>', 'configuration directory (MADELEINE_CONFIG, ./config)')
+      .option('--data <dir>', 'data directory (MADELEINE_DATA, ./data)')
+      .option('--json', 'one JSON document on standard output')
+  }
+  const finish = (outcome: Outcome & { readonly exitCode?: number }, flags: Flags): void => {
+    printOutcome(outcome, flags.json ?? false)
+    exitCode = outcome.exitCode ?? (outcome.failed ? EXIT_SOMETHING_FAILED : 0)
+  }
+
+  command('serve', 'collect events until stopped').action(async (flags: Flags) =>
+    (await import('./commands/serve.ts')).serve(flags),
+  )
+  command('demo', 'the whole job on sample traffic through the real pixel')
+    .option('--once', 'exit when done instead of staying up')
+    .action(async (flags: Flags & { once?: boolean }) => {
+      const demo = await import('./commands/demo.ts')
+      await demo.demo(flags, (outcome) => finish(outcome, flags))
+    })
+  command('check', 'validate the configuration').action(async (flags: Flags) =>
+    finish((await import('./commands/check.ts')).check(flags), flags),
+  )
+  command('test', 'run the tests of the segments').action(async (flags: Flags) =>
+    finish((await import('./commands/test.ts')).test(flags), flags),
+  )
+  const imports = program.command('import').description('bring in data from files').exitOverride()
+  imports
+    .command('events <file>')
+    .description('NDJSON, one event a line; .gz too')
+    .exitOverride()
+    .option('--config <dir>', 'configuration directory (MADELEINE_CONFIG, ./config)')
+    .option('--data <dir>', 'data directory (MADELEINE_DATA, ./data)')
+    .option('--json', 'one JSON document on standard output')
+    .action(async (file: string, flags: Flags) =>
+      finish(await (await import('./commands/import-events.ts')).importEventsFile(file, flags), flags),
+    )
+  command('build [id...]', 'bring audiences up to date').action(async (ids: string[], flags: Flags) =>
+    finish(await (await import('./commands/build.ts')).build(ids, flags), flags),
+  )
+  command('members <id...>', "an audience's members")
+    .option('--as-of <time>', "today's rules on the events up to a moment")
+    .action(async (ids: string[], flags: Flags & { asOf?: string }) =>
+      finish(await (await import('./commands/members.ts')).members(ids, flags), flags),
+    )
+  command('export [destination...]', 'deliver what changed')
+    .option('--full', 'the whole audience instead of the changes')
+    .option('--dry-run', 'say what would be delivered, deliver nothing')
+    .action(async (ids: string[], flags: Flags & { full?: boolean; dryRun?: boolean }) =>
+      finish(await (await import('./commands/export.ts')).exportDestinations(ids, flags), flags),
+    )
+
+  try {
+    await program.parseAsync(argv as string[])
+    return exitCode || Number(process.exitCode ?? 0)
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE
+    return printError(error)
+  }
+}

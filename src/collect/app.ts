@@ -1,0 +1,219 @@
+// The collector's routes. Each answers only when its events are durable, or says why not.
+
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { HttpBindings } from '@hono/node-server'
+import { type Context, Hono } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import { messageOf } from '../core/errors.ts'
+import { parseVisitorId } from '../core/ids.ts'
+import { LIMITS } from '../core/limits.ts'
+import { log } from '../core/log.ts'
+import type { Event } from '../event/event.ts'
+import type { CookieSigner } from '../identity/cookie.ts'
+import type { Spool } from '../spool/spool.ts'
+import { parseBody } from './body.ts'
+import { type CollectCounts, countDecision } from './counts.ts'
+import { type AcceptedEvent, type DecideSettings, type Decision, decideEvent, type Sender } from './decide.ts'
+import { metricsText } from './metrics.ts'
+import { browserEvent, dropBrowserRequest, readVisitor, serverEvent } from './request.ts'
+
+type Env = { Bindings: HttpBindings }
+
+export type CollectorParts = {
+  readonly settings: DecideSettings & { readonly allowedOrigins: readonly string[] }
+  readonly spool: Pick<Spool, 'append' | 'counts'>
+  readonly signer: CookieSigner
+  readonly apiKey: string | undefined
+  readonly tag: string
+  readonly now: () => number
+  readonly counts: CollectCounts
+}
+
+/** The smallest transparent GIF: an image, because `<img>` fires `error` on an empty answer. */
+const GIF = Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7', 'base64')
+const NOT_CACHED = {
+  'cache-control': 'no-store, no-cache, must-revalidate, private, max-age=0',
+  pragma: 'no-cache',
+  expires: '0',
+  'cross-origin-resource-policy': 'cross-origin', // a page with COEP require-corp blocks the image without it
+  'x-content-type-options': 'nosniff',
+}
+const GIF_HEADERS = { ...NOT_CACHED, 'content-type': 'image/gif', 'content-length': String(GIF.length) }
+
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+
+export function makeCollector(parts: CollectorParts): Hono<Env> {
+  const { settings, spool, signer, now, counts } = parts
+  const expected = parts.apiKey === undefined ? undefined : digest(`Bearer ${parts.apiKey}`)
+  const hasKey = (authorization: string | undefined): boolean =>
+    expected !== undefined && authorization !== undefined && timingSafeEqual(digest(authorization), expected)
+
+  /** Counts the request's events as dropped, or keeps them. False where the disk did not take them. */
+  async function keep(events: readonly Event[], nowMs: number): Promise<boolean> {
+    if (events.length === 0) return true
+    try {
+      await spool.append(events, nowMs)
+      return true
+    } catch (error) {
+      log.error({ err: messageOf(error) }, 'events refused: the spool cannot be written')
+      return false
+    }
+  }
+
+  const app = new Hono<Env>()
+
+  app.get('/p.gif', async (c) => {
+    const { headers, url = '' } = c.env.incoming
+    const nowMs = now()
+    const image = (status: 200 | 503, cookie?: string) =>
+      c.body(GIF, status, cookie === undefined ? GIF_HEADERS : { ...GIF_HEADERS, 'set-cookie': cookie })
+    counts.requests.add('p.gif')
+    const dropped = dropBrowserRequest(headers)
+    const query = url.indexOf('?')
+    const decision: Decision = dropped
+      ? { kind: 'drop', reason: dropped }
+      : decideEvent(
+          {
+            sender: 'browser',
+            form: 'query',
+            given: Object.fromEntries(new URLSearchParams(query < 0 ? '' : url.slice(query + 1))),
+            referer: headers.referer,
+            keyed: hasKey(headers.authorization),
+            nowMs,
+          },
+          settings,
+        )
+    if (decision.kind !== 'event') {
+      countDecision(counts, decision)
+      return image(200)
+    }
+    const visitor = readVisitor(headers, signer, nowMs)
+    if (!(await keep([browserEvent(decision, visitor.id, headers)], nowMs))) return image(503)
+    countDecision(counts, decision)
+    return image(200, visitor.setCookie)
+  })
+
+  type Refusal = { readonly index: number; readonly field: string; readonly reason: string; readonly message: string }
+  const refuse = (c: Context<Env>, refusal: Refusal) =>
+    c.json({ error: `event ${refusal.index}: ${refusal.field} ${refusal.message}`, ...refusal }, 400, NOT_CACHED)
+
+  type Item = { readonly accepted: AcceptedEvent; readonly given: Readonly<Record<string, unknown>> }
+
+  /** Every event of a body, or the answer that refuses the body whole. */
+  async function readEvents(c: Context<Env>, sender: Sender, keyed: boolean, nowMs: number): Promise<readonly Item[] | Response> {
+    const body = parseBody(await c.req.text())
+    if (!body.ok) {
+      counts.dropped.add('invalid_field:body')
+      return c.json(
+        { error: `body ${body.message}`, field: 'body', reason: 'invalid_field', message: body.message },
+        400,
+        NOT_CACHED,
+      )
+    }
+    const decided = body.events.map((given) => ({
+      given,
+      decision: decideEvent({ sender, form: 'json', given, referer: c.env.incoming.headers.referer, keyed, nowMs }, settings),
+    }))
+    for (const [index, { decision }] of decided.entries()) {
+      if (decision.kind !== 'refused') continue
+      countDecision(counts, decision)
+      return refuse(c, { index, field: decision.field, reason: decision.reason, message: decision.message })
+    }
+    return decided.flatMap(({ decision, given }) => {
+      if (decision.kind === 'event') return [{ accepted: decision, given }]
+      countDecision(counts, decision)
+      return []
+    })
+  }
+
+  async function answer(
+    c: Context<Env>,
+    events: readonly Event[],
+    items: readonly Item[],
+    nowMs: number,
+    headers: Record<string, string>,
+  ): Promise<Response> {
+    if (!(await keep(events, nowMs)))
+      return c.json({ error: 'the events could not be made durable; send them again' }, 503, headers)
+    for (const { accepted } of items) countDecision(counts, accepted)
+    return c.body(null, 204, headers)
+  }
+
+  const limited = bodyLimit({
+    maxSize: LIMITS.requestBytes,
+    onError: (c) => {
+      counts.dropped.add('body_too_large')
+      return c.json({ error: `the body is larger than ${LIMITS.requestBytes} bytes` }, 413, NOT_CACHED)
+    },
+  })
+
+  /** Pages that read the answer need it; beacons do not. Only configured origins get it, by name. */
+  function corsHeaders(origin: string | undefined): Record<string, string> {
+    if (origin === undefined || !settings.allowedOrigins.includes(origin)) return {}
+    return { 'access-control-allow-origin': origin, 'access-control-allow-credentials': 'true', vary: 'Origin' }
+  }
+  app.options('/e', (c) =>
+    c.body(null, 204, {
+      ...corsHeaders(c.env.incoming.headers.origin),
+      'access-control-allow-methods': 'POST',
+      'access-control-allow-headers': 'content-type',
+      'access-control-max-age': '7200',
+    }),
+  )
+
+  app.post('/e', limited, async (c) => {
+    const { headers } = c.env.incoming
+    const nowMs = now()
+    counts.requests.add('e')
+    const answerHeaders = { ...NOT_CACHED, ...corsHeaders(headers.origin) }
+    const items = await readEvents(c, 'browser', hasKey(headers.authorization), nowMs)
+    if (!Array.isArray(items)) return items as Response
+    const dropped = dropBrowserRequest(headers)
+    if (dropped || items.length === 0) {
+      for (const _ of items) counts.dropped.add(dropped ?? 'no_consent')
+      return c.body(null, 204, answerHeaders)
+    }
+    const visitor = readVisitor(headers, signer, nowMs)
+    const cookie = visitor.setCookie === undefined ? {} : { 'set-cookie': visitor.setCookie }
+    const events = items.map(({ accepted }) => browserEvent(accepted, visitor.id, headers))
+    const response = await answer(c, events, items, nowMs, { ...answerHeaders, ...cookie })
+    return response
+  })
+
+  app.post('/v1/events', limited, async (c) => {
+    const nowMs = now()
+    counts.requests.add('v1_events')
+    if (!hasKey(c.env.incoming.headers.authorization))
+      return c.json({ error: 'this route needs Authorization: Bearer and the API key' }, 401, NOT_CACHED)
+    const items = await readEvents(c, 'server', true, nowMs)
+    if (!Array.isArray(items)) return items as Response
+    const events: Event[] = []
+    for (const [index, { accepted, given }] of items.entries()) {
+      const visitor = parseVisitorId(given['visitor'])
+      if (!visitor) return refuse(c, { index, field: 'visitor', reason: 'invalid_field', message: 'must be a UUID' })
+      events.push(serverEvent(accepted, visitor))
+    }
+    return answer(c, events, items, nowMs, NOT_CACHED)
+  })
+
+  const tagTag = `"${digest(parts.tag).toString('base64url').slice(0, 20)}"`
+  app.get('/t.js', (c) => {
+    const headers = {
+      'content-type': 'application/javascript; charset=utf-8',
+      'cache-control': 'public, max-age=3600',
+      etag: tagTag,
+      'cross-origin-resource-policy': 'cross-origin',
+      'x-content-type-options': 'nosniff',
+    }
+    return c.env.incoming.headers['if-none-match'] === tagTag ? c.body(null, 304, headers) : c.body(parts.tag, 200, headers)
+  })
+  app.get('/healthz', (c) => c.text('ok\n'))
+  app.get('/metrics', async (c) =>
+    c.body(await metricsText(counts, spool.counts), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }),
+  )
+  app.onError((error, c) => {
+    log.error({ err: messageOf(error), stack: error.stack }, 'a request failed')
+    return c.json({ error: 'internal error' }, 500, NOT_CACHED)
+  })
+  return app
+}

@@ -1,0 +1,31 @@
+// What the collector counts. Labels are closed lists or fields of the contract, so that a sender cannot make new ones.
+
+import { Tally } from '../core/tally.ts'
+import { FIELD_TYPES } from '../event/event.ts'
+import type { Decision } from './decide.ts'
+
+export type CollectCounts = {
+  readonly accepted: Tally
+  /** `reason` or `reason:field`. */
+  readonly dropped: Tally
+  readonly requests: Tally
+  ignoredParameters: number
+}
+
+export const makeCounts = (): CollectCounts => ({
+  accepted: new Tally(),
+  dropped: new Tally(),
+  requests: new Tally(),
+  ignoredParameters: 0,
+})
+
+const LABELLED: ReadonlySet<string> = new Set([...Object.keys(FIELD_TYPES), 'event', 'ts', 'visitor', 'referrer', 'attr', 'body'])
+
+export function countDecision(counts: CollectCounts, decision: Decision): void {
+  if (decision.kind === 'event') {
+    counts.accepted.add(decision.source)
+    counts.ignoredParameters += decision.ignored.length
+  } else if (decision.kind === 'drop') counts.dropped.add(decision.reason)
+  else if (decision.reason !== 'invalid_field') counts.dropped.add(decision.reason)
+  else counts.dropped.add(`invalid_field:${LABELLED.has(decision.field) ? decision.field : 'attr'}`)
+}

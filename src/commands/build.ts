@@ -1,0 +1,19 @@
+import { isoOf } from '../core/time.ts'
+import { buildAudiences, chooseAudiences } from '../membership/build.ts'
+import { now, withEvents } from '../wire.ts'
+import { type Flags, readContext } from './context.ts'
+import { type Outcome, table } from './output.ts'
+
+/** `build [ID...]`: brings audiences up to date. */
+export async function build(ids: readonly string[], flags: Flags): Promise<Outcome> {
+  const { environment, settings } = readContext(flags)
+  const audiences = chooseAudiences(settings.segments, ids)
+  const result = await withEvents(environment, settings, (store) =>
+    buildAudiences(store, { audiences, retentionMs: settings.retentionMs, now }),
+  )
+  const rows = result.audiences.map(({ id, size, entered, left, state }) => [id, size, entered, left, state])
+  return {
+    json: { watermark: isoOf(result.asOfMs), audiences: result.audiences },
+    text: `${table(['audience', 'size', 'entered', 'left', 'state'], rows)}\ncomplete through ${isoOf(result.asOfMs)}`,
+  }
+}

@@ -1,0 +1,31 @@
+import { existsSync, statSync } from 'node:fs'
+import { MadeleineError } from '../core/errors.ts'
+import { importEvents } from '../imports/events.ts'
+import { now, openReadyStore } from '../wire.ts'
+import { type Flags, readContext } from './context.ts'
+import type { Outcome } from './output.ts'
+import { startProgress } from './progress.ts'
+
+const REJECTS_SHOWN = 20
+
+/** `import events FILE`: NDJSON, packed if it ends in .gz. Exit code 4 with rejects. */
+export async function importEventsFile(file: string, flags: Flags): Promise<Outcome> {
+  const { environment, settings } = readContext(flags)
+  if (!existsSync(file) || !statSync(file).isFile()) throw new MadeleineError('usage', `no such file: ${file}`)
+  const store = await openReadyStore(environment, settings)
+  // The file is read twice: once for its hash, which makes a second import of it harmless, once for its rows.
+  const progress = startProgress('importing', statSync(file).size * 2, 'bytes')
+  try {
+    const result = await importEvents({ file, store, settings, now, onBytes: (bytes) => progress.add(bytes) })
+    const shown = result.rejects.slice(0, REJECTS_SHOWN).map(({ line, reason }) => `${file}:${line}: ${reason}`)
+    const more = result.rejected > shown.length ? [`... and ${result.rejected - shown.length} more`] : []
+    const { read, stored, duplicates, rejected } = result
+    const text = [...shown, ...more, `${read} read, ${stored} stored, ${duplicates} already there, ${rejected} rejected`].join(
+      '\n',
+    )
+    return { json: result, text, failed: rejected > 0 }
+  } finally {
+    progress.done()
+    await store.close()
+  }
+}

@@ -1,0 +1,40 @@
+import { isoOf } from '../core/time.ts'
+import { isMember } from '../rules/evaluate.ts'
+import type { SegmentSettings } from '../settings/segments.ts'
+import { type Flags, readContext } from './context.ts'
+import type { Outcome } from './output.ts'
+
+type Failure = {
+  readonly segment: string
+  readonly test: string
+  readonly at: string
+  readonly expected: 'in' | 'out'
+  readonly got: 'in' | 'out'
+}
+
+function failures(segment: SegmentSettings, retentionMs: number): { tests: number; failed: Failure[][] } {
+  const failed = segment.tests.map(({ name, history, expect }) =>
+    expect.flatMap(({ atMs, is }): Failure[] => {
+      const got = isMember(segment.rule, history, atMs, retentionMs) ? 'in' : 'out'
+      return got === is ? [] : [{ segment: segment.id, test: name, at: isoOf(atMs), expected: is, got }]
+    }),
+  )
+  return { tests: segment.tests.length, failed: failed.filter((list) => list.length > 0) }
+}
+
+/** `test`: the tests that stand beside the segments, in memory. Exit code 4 where one fails. */
+export function test(flags: Flags): Outcome {
+  const { settings } = readContext(flags)
+  const results = [...settings.segments.values()].map((segment) => failures(segment, settings.retentionMs))
+  const total = results.reduce((sum, { tests }) => sum + tests, 0)
+  const failed = results.flatMap((result) => result.failed)
+  const all = failed.flat()
+  const lines = all.map(
+    ({ segment, test: name, at, expected, got }) => `${segment}: "${name}" at ${at}: expected ${expected}, got ${got}`,
+  )
+  return {
+    json: { passed: total - failed.length, failed: failed.length, failures: all },
+    text: [...lines, `${total - failed.length} passed, ${failed.length} failed`].join('\n'),
+    failed: failed.length > 0,
+  }
+}

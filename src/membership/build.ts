@@ -1,0 +1,118 @@
+// A full build: every asked-for audience evaluated at one moment in one pass, stored as a new build beside the old one.
+// A build exists from the moment its rows in `builds` do, written last and in one block; one that was cut off leaves members that nobody reads.
+
+import { MadeleineError } from '../core/errors.ts'
+import type { AudienceId } from '../core/ids.ts'
+import type { Store } from '../engine/store.ts'
+import { planAudiences } from '../rules/plan.ts'
+import { printPlan } from '../rules/print.ts'
+import type { ResolvedRule } from '../rules/rule.ts'
+import { readLatestBuilds } from './latest.ts'
+
+export type AudienceRules = ReadonlyMap<AudienceId, { readonly rule: ResolvedRule }>
+
+export type BuiltAudience = {
+  readonly id: AudienceId
+  readonly size: number
+  readonly entered: number
+  readonly left: number
+  readonly state: 'complete'
+}
+export type BuildResult = { readonly asOfMs: number; readonly audiences: readonly BuiltAudience[] }
+
+/** Builds beside the last of each audience that stay, so that two builds at once do not sweep each other's rows away. */
+const BUILDS_KEPT = 3
+
+/** Throws `usage` for an id nobody defined. */
+export function chooseAudiences<A extends AudienceRules>(
+  known: A,
+  ids: readonly string[],
+): { id: AudienceId; rule: ResolvedRule }[] {
+  const chosen = ids.length === 0 ? [...known.keys()] : [...new Set(ids)]
+  return chosen.map((id) => {
+    const audience = known.get(id as AudienceId)
+    if (!audience)
+      throw new MadeleineError('usage', `unknown audience \`${id}\``, {
+        hint: `known: ${[...known.keys()].join(', ') || 'none'}`,
+      })
+    return { id: id as AudienceId, rule: audience.rule }
+  })
+}
+
+type Counted = { readonly audience: AudienceId; readonly size: number; readonly entered: number; readonly left: number }
+
+async function countChanges(
+  store: Store,
+  build: number,
+  previous: ReadonlyMap<AudienceId, number>,
+  ids: readonly AudienceId[],
+): Promise<Map<AudienceId, Counted>> {
+  const known = ids.filter((id) => previous.has(id))
+  const rows = await store.rows<Counted>({
+    owner: 'membership.changes',
+    sql: `SELECT audience, countIf(is) AS size, countIf(is AND NOT was) AS entered, countIf(was AND NOT is) AS left
+          FROM (
+            SELECT audience, visitor, max(build = {build:UInt64}) AS is, max(build != {build:UInt64}) AS was
+            FROM madeleine.members
+            WHERE build = {build:UInt64} OR build = transform(audience, {ids:Array(String)}, arrayMap(b -> toUInt64(b), {builds:Array(String)}), toUInt64(0))
+            GROUP BY audience, visitor
+          ) GROUP BY audience`,
+    values: {
+      build,
+      ids: known.length > 0 ? known : [''],
+      builds: known.length > 0 ? known.map((id) => String(previous.get(id))) : ['0'],
+    },
+  })
+  return new Map(rows.map((row) => [row.audience, row]))
+}
+
+async function dropOldBuilds(store: Store): Promise<void> {
+  const old = await store.rows<{ partition: string }>({
+    owner: 'membership.sweep',
+    sql: `SELECT DISTINCT partition FROM system.parts
+          WHERE database = 'madeleine' AND table = 'members' AND active
+            AND toUInt64(partition) NOT IN (SELECT max(build) FROM madeleine.builds GROUP BY audience)
+            AND toUInt64(partition) NOT IN (SELECT DISTINCT toUInt64(p.partition) AS b FROM system.parts AS p WHERE p.database = 'madeleine' AND p.table = 'members' AND p.active ORDER BY b DESC LIMIT ${BUILDS_KEPT})`,
+  })
+  for (const { partition } of old)
+    await store.run({ owner: 'membership.sweep', sql: `ALTER TABLE madeleine.members DROP PARTITION ${BigInt(partition)}` })
+}
+
+export async function buildAudiences(
+  store: Store,
+  options: {
+    readonly audiences: readonly { readonly id: AudienceId; readonly rule: ResolvedRule }[]
+    readonly retentionMs: number
+    readonly now: () => number
+  },
+): Promise<BuildResult> {
+  const { audiences, retentionMs, now } = options
+  const asOfMs = now()
+  const latest = await readLatestBuilds(store, retentionMs, asOfMs)
+  // Builds are numbered by their moment; a clock that went back must not put a new build behind an old one.
+  const build = Math.max(asOfMs, ...[...latest.values()].map((known) => known.build + 1))
+  if (audiences.length === 0) return { asOfMs, audiences: [] }
+  const { sql, values } = printPlan(planAudiences(audiences), { atMs: asOfMs, retentionMs, nowMs: asOfMs })
+  await store.run({
+    owner: 'membership.build',
+    sql: `INSERT INTO madeleine.members (build, audience, visitor, expires) SELECT {build:UInt64}, audience, visitor, expires FROM (${sql})`,
+    values: { ...values, build },
+  })
+  const ids = audiences.map(({ id }) => id)
+  const previous = new Map([...latest].map(([id, known]) => [id, known.build]))
+  const counted = await countChanges(store, build, previous, ids)
+  const built = ids.map((id): BuiltAudience => {
+    const { size = 0, entered = 0, left = 0 } = counted.get(id) ?? {}
+    return { id, size, entered, left, state: 'complete' }
+  })
+  const rows = built.map(({ id, size, entered, left }) =>
+    JSON.stringify({ build, as_of: asOfMs, audience: id, size, entered, left }),
+  )
+  await store.insertLines({
+    owner: 'membership.commit',
+    into: 'madeleine.builds (build, as_of, audience, size, entered, left)',
+    lines: Buffer.from(`${rows.join('\n')}\n`),
+  })
+  await dropOldBuilds(store)
+  return { asOfMs, audiences: built }
+}

@@ -1,0 +1,89 @@
+// Who is in: the last build's members, or today's rules on the events up to a moment.
+
+import type { AudienceId } from '../core/ids.ts'
+import type { Store } from '../engine/store.ts'
+import { planAudiences } from '../rules/plan.ts'
+import { printPlan } from '../rules/print.ts'
+import type { ResolvedRule } from '../rules/rule.ts'
+import { readLatestBuilds } from './latest.ts'
+
+export type Audience = { readonly id: AudienceId; readonly rule: ResolvedRule }
+export type Members = {
+  readonly asOfMs: number
+  readonly audiences: readonly { readonly id: AudienceId; readonly members: readonly string[] }[]
+}
+
+type Row = { readonly audience: AudienceId; readonly members: readonly string[] }
+
+export async function evaluateMembers(
+  store: Store,
+  audiences: readonly Audience[],
+  moment: { atMs: number; nowMs: number; retentionMs: number },
+): Promise<Map<AudienceId, readonly string[]>> {
+  if (audiences.length === 0) return new Map()
+  const { sql, values } = printPlan(planAudiences(audiences), moment)
+  const rows = await store.rows<Row>({
+    owner: 'membership.evaluate',
+    sql: `SELECT audience, arraySort(groupArray(toString(visitor))) AS members FROM (${sql}) GROUP BY audience`,
+    values,
+  })
+  return new Map(rows.map((row) => [row.audience, row.members]))
+}
+
+async function readBuilt(
+  store: Store,
+  ids: readonly AudienceId[],
+  build: number,
+  nowMs: number,
+): Promise<Map<AudienceId, readonly string[]>> {
+  const rows = await store.rows<Row>({
+    owner: 'membership.members',
+    sql: `SELECT audience, arraySort(groupArray(toString(visitor))) AS members FROM madeleine.members
+          WHERE build = {build:UInt64} AND audience IN {ids:Array(String)} AND expires > fromUnixTimestamp64Milli({now:Int64}, 'UTC') GROUP BY audience`,
+    values: { build, ids, now: nowMs },
+  })
+  return new Map(rows.map((row) => [row.audience, row.members]))
+}
+
+/**
+ * Of the last build that any of the audiences was in, at its moment. An audience that was not in that build is evaluated at the same moment, so that the
+ * answer has one; where none was ever built, all are evaluated now.
+ */
+export async function readMembers(
+  store: Store,
+  audiences: readonly Audience[],
+  retentionMs: number,
+  nowMs: number,
+): Promise<Members> {
+  const latest = await readLatestBuilds(store, retentionMs, nowMs)
+  const builds = audiences.flatMap(({ id }) => latest.get(id) ?? [])
+  const last = builds.reduce<(typeof builds)[number] | undefined>(
+    (newest, build) => (newest && newest.build >= build.build ? newest : build),
+    undefined,
+  )
+  const atMs = last?.asOfMs ?? nowMs
+  const isBuilt = ({ id }: Audience) => last !== undefined && latest.get(id)?.build === last.build
+  const built = last
+    ? await readBuilt(
+        store,
+        audiences.filter(isBuilt).map(({ id }) => id),
+        last.build,
+        nowMs,
+      )
+    : new Map<AudienceId, readonly string[]>()
+  const evaluated = await evaluateMembers(
+    store,
+    audiences.filter((audience) => !isBuilt(audience)),
+    { atMs, nowMs, retentionMs },
+  )
+  return { asOfMs: atMs, audiences: audiences.map(({ id }) => ({ id, members: built.get(id) ?? evaluated.get(id) ?? [] })) }
+}
+
+export async function readMembersAsOf(
+  store: Store,
+  audiences: readonly Audience[],
+  moment: { atMs: number; nowMs: number; retentionMs: number },
+): Promise<Members> {
+  const members = await evaluateMembers(store, audiences, moment)
+  return { asOfMs: moment.atMs, audiences: audiences.map(({ id }) => ({ id, members: members.get(id) ?? [] })) }
+}

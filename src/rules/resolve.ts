@@ -1,0 +1,59 @@
+// Puts referenced segments in their place and spells out categories with their descendants. Unknown segments and cycles are problems.
+
+import type { AudienceId } from '../core/ids.ts'
+import type { Match, Problem, ResolvedRule, Rule, TextTest } from './rule.ts'
+
+export type Segment = { readonly id: AudienceId; readonly rule: Rule }
+/** The category itself and everything below it. */
+export type Descend = (category: string) => readonly string[]
+
+const isEquality = (test: TextTest): test is TextTest & { values: readonly string[] } =>
+  test.test === 'in' || test.test === 'not_in'
+
+function withDescendants(match: Match, descend: Descend): Match {
+  if (match.type !== 'list' || match.field !== 'category') return match
+  const tests = match.tests.map((test) =>
+    isEquality(test) ? { ...test, values: [...new Set(test.values.flatMap(descend))] } : test,
+  )
+  return { ...match, tests }
+}
+
+/** The rule of `segment` with no names left in it. Problems are reported at the place that names the segment. */
+export function resolveSegment(
+  segment: Segment,
+  segments: ReadonlyMap<AudienceId, Segment>,
+  descend: Descend,
+  problems: Problem[] = [],
+): ResolvedRule | undefined {
+  function resolve(rule: Rule, above: readonly AudienceId[]): ResolvedRule | undefined {
+    switch (rule.kind) {
+      case 'events':
+        return { ...rule, where: rule.where.map((match) => withDescendants(match, descend)) }
+      case 'not': {
+        const inner = resolve(rule.rule, above)
+        return inner && { kind: 'not', rule: inner }
+      }
+      case 'all':
+      case 'any': {
+        const rules = rule.rules.map((item) => resolve(item, above))
+        const good = rules.filter((item) => item !== undefined)
+        return good.length === rules.length ? { kind: rule.kind, rules: good } : undefined
+      }
+      case 'segment': {
+        const other = segments.get(rule.id)
+        const own = above.length === 1 // deeper ones are reported at their own segment
+        if (!other) {
+          if (own) problems.push({ path: rule.path, at: 'value', message: `unknown segment \`${rule.id}\`` })
+          return undefined
+        }
+        if (above.includes(rule.id)) {
+          if (rule.id === above[0])
+            problems.push({ path: own ? rule.path : [], at: 'value', message: `cycle: ${[...above, rule.id].join(' -> ')}` })
+          return undefined
+        }
+        return resolve(other.rule, [...above, rule.id])
+      }
+    }
+  }
+  return resolve(segment.rule, [segment.id])
+}

@@ -1,0 +1,53 @@
+// The rule language as frozen data (contract 2.1). `Rule` is what a file says; `ResolvedRule` has no names left in it: other segments are put in
+// their place and categories are spelled out with their descendants, so that both evaluators only carry out.
+
+import type { AudienceId } from '../core/ids.ts'
+import type { NumberField } from '../event/event.ts'
+
+export const COUNT_OPERATORS = ['gte', 'gt', 'lte', 'lt', 'eq'] as const
+export type CountOperator = (typeof COUNT_OPERATORS)[number]
+/** All of them must hold; `between` is written as its two ends. */
+export type Comparison = readonly { readonly operator: CountOperator; readonly than: number }[]
+
+export type OrderOperator = 'gt' | 'gte' | 'lt' | 'lte'
+export type TextTest =
+  | { readonly test: 'in' | 'not_in'; readonly values: readonly string[] }
+  | { readonly test: 'contains' | 'starts_with' | 'ends_with'; readonly text: string }
+  | { readonly test: 'exists'; readonly is: boolean }
+export type OrderTest<N> = { readonly test: OrderOperator; readonly than: N }
+export type NumberTest =
+  | { readonly test: 'in' | 'not_in'; readonly values: readonly bigint[] }
+  | { readonly test: 'exists'; readonly is: boolean }
+  | OrderTest<bigint>
+
+/** What one field of an event must satisfy: every test. `attr` holds the name behind `attr.`. */
+export type Match =
+  | { readonly type: 'text'; readonly field: string; readonly tests: readonly TextTest[] }
+  | { readonly type: 'list'; readonly field: 'category' | 'keyword'; readonly tests: readonly TextTest[] }
+  | { readonly type: 'number'; readonly field: NumberField; readonly tests: readonly NumberTest[] }
+  | { readonly type: 'attr'; readonly attr: string; readonly tests: readonly (TextTest | OrderTest<number>)[] }
+
+export type EventCondition = {
+  readonly kind: 'events'
+  /** Undefined: any event. */
+  readonly events: readonly string[] | undefined
+  readonly where: readonly Match[]
+  readonly withinMs: number
+  readonly count: Comparison
+}
+
+export type ResolvedRule =
+  | EventCondition
+  | { readonly kind: 'all' | 'any'; readonly rules: readonly ResolvedRule[] }
+  | { readonly kind: 'not'; readonly rule: ResolvedRule }
+
+export type Rule =
+  | EventCondition
+  | { readonly kind: 'all' | 'any'; readonly rules: readonly Rule[] }
+  | { readonly kind: 'not'; readonly rule: Rule }
+  | { readonly kind: 'segment'; readonly id: AudienceId; readonly path: ProblemPath }
+
+/** Where in a document something stands: keys and indexes from its root. */
+export type ProblemPath = readonly (string | number)[]
+/** `at` says whether the key itself or the value under it is wrong. */
+export type Problem = { readonly path: ProblemPath; readonly at: 'key' | 'value'; readonly message: string }

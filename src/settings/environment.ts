@@ -1,0 +1,42 @@
+// The environment, read in one place. An empty variable counts as absent.
+
+import { resolve } from 'node:path'
+import { MadeleineError } from '../core/errors.ts'
+
+export type Environment = {
+  readonly port: number
+  readonly config: string
+  readonly data: string
+  /** Absent: every route that needs a key answers 401. */
+  readonly apiKey: string | undefined
+  readonly clickhouseUrl: string | undefined
+  /** Signs cookies, where several collectors must know each other's; absent: a key of its own in the data directory. */
+  readonly cookieKey: string | undefined
+}
+
+export function readEnvironment(
+  variables: Readonly<Record<string, string | undefined>>,
+  flags: { config?: string; data?: string } = {},
+): Environment {
+  const get = (name: string): string | undefined => (variables[name] === '' ? undefined : variables[name])
+  const port = get('PORT') ?? '8080'
+  if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535)
+    throw new MadeleineError('usage', `PORT must be a port number, not ${port}`)
+  const clickhouseUrl = get('CLICKHOUSE_URL')
+  if (clickhouseUrl !== undefined && !/^https?:$/.test(URL.canParse(clickhouseUrl) ? new URL(clickhouseUrl).protocol : ''))
+    throw new MadeleineError(
+      'usage',
+      'CLICKHOUSE_URL must be an http or https address, such as http://user:password@clickhouse:8123',
+    )
+  const cookieKey = get('MADELEINE_COOKIE_KEY')
+  if (cookieKey !== undefined && cookieKey.length < 32)
+    throw new MadeleineError('usage', 'MADELEINE_COOKIE_KEY must have 32 characters or more')
+  return {
+    port: Number(port),
+    config: resolve(flags.config ?? get('MADELEINE_CONFIG') ?? './config'),
+    data: resolve(flags.data ?? get('MADELEINE_DATA') ?? './data'),
+    apiKey: get('MADELEINE_API_KEY'),
+    clickhouseUrl,
+    cookieKey,
+  }
+}

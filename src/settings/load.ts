@@ -1,0 +1,175 @@
+// config/ read once into one frozen value. Nothing runs on a broken configuration: all errors of all files come together.
+
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import type { z } from 'zod'
+import { MadeleineError } from '../core/errors.ts'
+import type { AudienceId } from '../core/ids.ts'
+import { type PermissionSet, permissionSet } from '../core/permissions.ts'
+import type { Problem } from '../rules/rule.ts'
+import { type ConfigError, type Document, parseConfigFile } from './document.ts'
+import { problemsOf } from './problems.ts'
+import { destinationsSchema, settingsSchema, sourcesSchema } from './schema.ts'
+import { readSegments, type SegmentSettings, type Segments } from './segments.ts'
+
+export type Source = { readonly id: string; readonly hosts: readonly string[] | undefined; readonly permissions: PermissionSet }
+
+export type Destination = {
+  readonly id: string
+  readonly connector: 'file'
+  readonly path: string
+  readonly format: 'csv' | 'jsonl'
+  readonly audiences: readonly { readonly audience: AudienceId; readonly as: string }[]
+  /** Smaller audiences are not sent: the larger of the destination's and the privacy setting. */
+  readonly minimumSize: number
+}
+
+export type Settings = {
+  readonly sources: ReadonlyMap<string, Source>
+  readonly segments: ReadonlyMap<AudienceId, SegmentSettings>
+  readonly destinations: readonly Destination[]
+  readonly retentionMs: number
+  readonly noSignal: 'allow' | 'deny'
+  readonly allowedOrigins: readonly string[]
+}
+
+export class ConfigurationError extends MadeleineError {
+  readonly errors: readonly ConfigError[]
+  constructor(errors: readonly ConfigError[]) {
+    super('configuration', errors.map(({ file, line, column, message }) => `${file}:${line}:${column}: ${message}`).join('\n'))
+    this.errors = errors
+  }
+}
+
+const FOLDERS = ['segments', 'destinations'] as const
+const NOT_YET = ['lookalikes', 'taxonomy'] as const
+const FILES = ['sources.yaml', 'settings.yaml'] as const
+const isYaml = (name: string): boolean => /\.ya?ml$/.test(name)
+
+type Files = { readonly documents: ReadonlyMap<string, Document>; readonly errors: ConfigError[] }
+
+function readFiles(directory: string, environment: Readonly<Record<string, string | undefined>>): Files {
+  if (!existsSync(directory) || !statSync(directory).isDirectory())
+    throw new ConfigurationError([{ file: directory, line: 1, column: 1, message: 'no such configuration directory' }])
+  const errors: ConfigError[] = []
+  const documents = new Map<string, Document>()
+  const read = (name: string) => {
+    const document = parseConfigFile(
+      relative(process.cwd(), join(directory, name)) || name,
+      readFileSync(join(directory, name), 'utf8'),
+      environment,
+    )
+    errors.push(...document.errors)
+    documents.set(name, document)
+  }
+  const listed = (folder: string) =>
+    existsSync(join(directory, folder)) ? readdirSync(join(directory, folder)).sort().filter(isYaml) : []
+  for (const name of readdirSync(directory).sort()) {
+    if ((FILES as readonly string[]).includes(name)) read(name)
+    else if (isYaml(name))
+      errors.push({
+        file: join(directory, name),
+        line: 1,
+        column: 1,
+        message: `unknown file; this version knows ${FILES.join(', ')} and the folders ${FOLDERS.join(', ')}`,
+      })
+  }
+  for (const folder of FOLDERS) for (const name of listed(folder)) read(join(folder, name))
+  for (const folder of NOT_YET)
+    for (const name of listed(folder))
+      errors.push({
+        file: join(directory, folder, name),
+        line: 1,
+        column: 1,
+        message: `${folder} are not available in this version`,
+      })
+  return { documents, errors }
+}
+
+/** Checks one document against its schema; an empty file counts as an empty mapping. */
+function shaped<S extends z.ZodType>(
+  document: Document | undefined,
+  schema: S,
+  empty: unknown,
+  errors: ConfigError[],
+): z.output<S> | undefined {
+  if (document && document.errors.length > 0) return undefined
+  const result = schema.safeParse(document?.value ?? empty, { reportInput: true })
+  if (result.success) return result.data
+  if (document) for (const problem of problemsOf(result.error)) errors.push(document.locate(problem))
+  return undefined
+}
+
+function readSources(document: Document | undefined, errors: ConfigError[]): Map<string, Source> {
+  const sources = new Map<string, Source>()
+  shaped(document, sourcesSchema, { sources: [] }, errors)?.sources.forEach((source, i) => {
+    if (sources.has(source.id))
+      errors.push(
+        document?.locate({
+          path: ['sources', i, 'id'],
+          at: 'value',
+          message: `source \`${source.id}\` is declared twice`,
+        }) as ConfigError,
+      )
+    sources.set(source.id, { id: source.id, hosts: source.hosts, permissions: permissionSet(source.permissions) })
+  })
+  return sources
+}
+
+function readDestinations(
+  documents: readonly Document[],
+  { segments, whole }: Segments,
+  minimumExport: number,
+  errors: ConfigError[],
+): Destination[] {
+  const destinations = new Map<string, Destination>()
+  for (const document of documents) {
+    const report = (problem: Problem) => errors.push(document.locate(problem))
+    shaped(document, destinationsSchema, { destinations: [] }, errors)?.destinations.forEach((destination, i) => {
+      const path = ['destinations', i]
+      if (destinations.has(destination.id))
+        report({ path: [...path, 'id'], at: 'value', message: `destination \`${destination.id}\` is declared twice` })
+      const folders = new Set<string>()
+      const audiences = destination.audiences.map((entry, n) => {
+        const as = entry.as ?? entry.audience
+        const at = [...path, 'audiences', n]
+        if (whole && !segments.has(entry.audience as AudienceId))
+          report({ path: [...at, 'audience'], at: 'value', message: `unknown audience \`${entry.audience}\`` })
+        if (folders.has(as)) report({ path: at, at: 'value', message: `two audiences are sent as \`${as}\`` })
+        folders.add(as)
+        return { audience: entry.audience as AudienceId, as }
+      })
+      const { id, connector, settings, minimum_size = 1 } = destination
+      destinations.set(id, {
+        id,
+        connector,
+        path: settings.path,
+        format: settings.format,
+        audiences,
+        minimumSize: Math.max(minimum_size, minimumExport),
+      })
+    })
+  }
+  return [...destinations.values()]
+}
+
+/** Throws ConfigurationError with every error of every file. */
+export function loadSettings(directory: string, environment: Readonly<Record<string, string | undefined>>): Settings {
+  const { documents, errors } = readFiles(directory, environment)
+  const inFolder = (folder: string) =>
+    [...documents].flatMap(([name, document]) => (name.startsWith(`${folder}/`) ? [document] : []))
+  const general = shaped(documents.get('settings.yaml'), settingsSchema, {}, errors) ?? settingsSchema.parse({})
+  const sources = readSources(documents.get('sources.yaml'), errors)
+  const segments = readSegments(inFolder('segments'), { retentionMs: general.retention }, errors)
+  const destinations = readDestinations(inFolder('destinations'), segments, general.privacy.minimum_export, errors)
+  if (errors.length > 0)
+    throw new ConfigurationError(errors.sort((a, b) => a.file.localeCompare(b.file) || a.line - b.line || a.column - b.column))
+  return Object.freeze({
+    sources,
+    segments: segments.segments,
+    destinations,
+    retentionMs: general.retention,
+    noSignal: general.consent.no_signal,
+    allowedOrigins: general.collector.allowed_origins,
+  })
+}

@@ -1,0 +1,99 @@
+// The shape of every configuration file but the rules inside segments (rules/parse.ts). Unknown keys are errors.
+
+import { z } from 'zod'
+import { parseDuration, RETENTION_MAX_MS } from '../core/duration.ts'
+import { PERMISSIONS } from '../core/permissions.ts'
+
+const text = z.string().min(1)
+const host = z.string().regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, 'a host name in lower case, without scheme, port or path')
+const audienceId = z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'an id is lower-case letters, digits and `-`, at most 64')
+const duration = z
+  .string()
+  .refine((value) => parseDuration(value) !== undefined, 'a duration is a whole number and m, h, d or w, such as 90d')
+  .transform((value) => parseDuration(value) ?? 0)
+/** Known to the contract, built later: only the value that changes nothing is taken, so that nobody relies on what is not there. */
+const zeroForNow = z.literal(0, 'rate limits are not available in this version: 0 (off) is the only value')
+
+export const sourceId = /^[a-z0-9][a-z0-9_-]{0,63}$/
+
+export const sourcesSchema = z.strictObject({
+  sources: z.array(
+    z.strictObject({
+      id: z.string().regex(sourceId, 'a source id is lower-case letters, digits, `-` and `_`, at most 64'),
+      name: text.optional(),
+      hosts: z.array(host).min(1).optional(),
+      permissions: z.array(z.enum(PERMISSIONS)).default([...PERMISSIONS]),
+    }),
+  ),
+})
+
+const wholeFromOne = z.number().int().min(1)
+
+export const settingsSchema = z.strictObject({
+  retention: duration.refine((ms) => ms <= RETENTION_MAX_MS, 'retention is at most 90d').default(RETENTION_MAX_MS),
+  tcf: z.strictObject({ vendor_id: z.number().int().min(1).optional(), publisher_mode: z.array(text).optional() }).optional(),
+  consent: z.strictObject({ no_signal: z.enum(['allow', 'deny']).default('deny') }).default({ no_signal: 'deny' }),
+  collector: z
+    .strictObject({
+      trusted_proxies: z.array(text).default([]),
+      allowed_origins: z
+        .array(z.string().regex(/^https?:\/\/[^/]+$/, 'an origin is scheme and host, such as https://news.example'))
+        .default([]),
+      rate_limit: z.strictObject({ per_address: zeroForNow.default(0), per_visitor: zeroForNow.default(0) }).optional(),
+    })
+    .default({ trusted_proxies: [], allowed_origins: [] }),
+  privacy: z
+    .strictObject({ minimum_report: wholeFromOne.default(50), minimum_export: wholeFromOne.default(100) })
+    .default({ minimum_report: 50, minimum_export: 100 }),
+})
+
+export const destinationsSchema = z.strictObject({
+  destinations: z.array(
+    z.strictObject({
+      id: audienceId,
+      name: text.optional(),
+      connector: z.enum(['file'], 'the connector of this version is `file`'),
+      settings: z.strictObject({
+        path: text,
+        format: z.enum(['csv', 'jsonl'], 'the formats of this version are `csv` and `jsonl`').default('csv'),
+      }),
+      audiences: z
+        .array(
+          z.strictObject({
+            audience: audienceId,
+            as: z
+              .string()
+              .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/, '`as` names a folder: letters, digits, `_`, `-` and `.`')
+              .optional(),
+          }),
+        )
+        .min(1),
+      minimum_size: wholeFromOne.optional(),
+    }),
+  ),
+})
+
+/** Everything of a segment but `when` and the fields of its test events. */
+export const segmentsSchema = z.strictObject({
+  segments: z.array(
+    z.strictObject({
+      id: audienceId,
+      name: text.optional(),
+      taxonomy: text.optional(),
+      when: z.unknown(),
+      tests: z
+        .array(
+          z.strictObject({
+            name: text,
+            events: z.array(z.record(z.string(), z.unknown())),
+            at: z.string().optional(),
+            expect: z.union(
+              [z.enum(['in', 'out']), z.array(z.strictObject({ at: z.string(), is: z.enum(['in', 'out']) })).min(1)],
+              'expect is `in`, `out`, or a list of { at, is }',
+            ),
+          }),
+        )
+        .default([]),
+    }),
+  ),
+})

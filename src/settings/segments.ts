@@ -1,0 +1,127 @@
+// Segment files: ids, rules, and the tests that stand beside them.
+
+import type { z } from 'zod'
+import { type AudienceId, parseVisitorId, type VisitorId } from '../core/ids.ts'
+import { ALL_PERMISSIONS } from '../core/permissions.ts'
+import { parseMoment } from '../core/time.ts'
+import type { Event } from '../event/event.ts'
+import { parseFields } from '../event/fields.ts'
+import { Checker } from '../rules/checker.ts'
+import { parseRule, type RuleLimits } from '../rules/parse.ts'
+import { resolveSegment, type Segment } from '../rules/resolve.ts'
+import type { Problem, ProblemPath, ResolvedRule } from '../rules/rule.ts'
+import { contentDescendants } from '../taxonomy/content.ts'
+import type { ConfigError, Document } from './document.ts'
+import { problemsOf } from './problems.ts'
+import { segmentsSchema } from './schema.ts'
+
+export type SegmentTest = {
+  readonly name: string
+  readonly history: readonly Event[]
+  readonly expect: readonly { readonly atMs: number; readonly is: 'in' | 'out' }[]
+}
+
+export type SegmentSettings = {
+  readonly id: AudienceId
+  readonly name: string
+  readonly file: string
+  readonly rule: ResolvedRule
+  readonly tests: readonly SegmentTest[]
+}
+
+const REPEAT_MAX = 10_000
+const TEST_VISITOR = parseVisitorId('11111111-1111-4111-8111-111111111111') as VisitorId
+
+type RawTest = z.output<typeof segmentsSchema>['segments'][number]['tests'][number]
+type RawEvent = RawTest['events'][number]
+
+function testEvents(check: Checker, raw: RawEvent, path: ProblemPath): Event[] {
+  const { ts, repeat = 1, ...given } = raw
+  const moment = parseMoment(ts)
+  if (moment === undefined) check.value([...path, 'ts'], '`ts` is a moment with a zone, such as 2026-11-20T10:00:00Z')
+  if (typeof repeat !== 'number' || !Number.isInteger(repeat) || repeat < 1 || repeat > REPEAT_MAX) {
+    check.value([...path, 'repeat'], `\`repeat\` is a whole number from 1 to ${REPEAT_MAX}`)
+    return []
+  }
+  const parsed = parseFields(Object.entries(given), { form: 'json', derived: false })
+  if (!parsed.ok) {
+    check.value([...path, parsed.problem.field], `\`${parsed.problem.field}\` ${parsed.problem.message}`)
+    return []
+  }
+  for (const field of parsed.ignored)
+    check.key(
+      [...path, field],
+      field === 'host' || field === 'path' ? `\`${field}\` comes from \`url\`` : `unknown field \`${field}\``,
+    )
+  const source = given['source'] ?? ''
+  if (typeof source !== 'string') check.value([...path, 'source'], '`source` is text')
+  if (moment === undefined) return []
+  const event: Event = {
+    ...parsed.fields,
+    ts: moment,
+    visitor: TEST_VISITOR,
+    source: String(source),
+    permissions: ALL_PERMISSIONS,
+  }
+  return Array.from({ length: repeat }, () => event)
+}
+
+function segmentTest(check: Checker, raw: RawTest, path: ProblemPath): SegmentTest {
+  const at = (value: string | undefined, where: ProblemPath): number => {
+    const moment = parseMoment(value)
+    if (moment === undefined) check.value(where, '`at` is a moment with a zone, such as 2026-11-21T12:00:00Z')
+    return moment ?? 0
+  }
+  const expect =
+    typeof raw.expect === 'string'
+      ? [{ atMs: at(raw.at, [...path, 'at']), is: raw.expect }]
+      : raw.expect.map((item, i) => ({ atMs: at(item.at, [...path, 'expect', i, 'at']), is: item.is }))
+  return { name: raw.name, history: raw.events.flatMap((event, i) => testEvents(check, event, [...path, 'events', i])), expect }
+}
+
+type Draft = Segment & { readonly name: string; readonly document: Document; readonly tests: readonly SegmentTest[] }
+
+/** False where a segment of the file could not be read. */
+function readFile(document: Document, limits: RuleLimits, errors: ConfigError[], drafts: Map<AudienceId, Draft>): boolean {
+  const report = (problem: Problem) => errors.push(document.locate(problem))
+  const result = segmentsSchema.safeParse(document.value ?? { segments: [] }, { reportInput: true })
+  if (!result.success) {
+    problemsOf(result.error).forEach(report)
+    return false
+  }
+  let whole = true
+  result.data.segments.forEach((raw, i) => {
+    const check = new Checker()
+    const path = ['segments', i]
+    const id = raw.id as AudienceId
+    if (drafts.has(id)) check.value([...path, 'id'], `audience \`${id}\` is defined twice`)
+    if (raw.when === undefined) check.value(path, '`when` is missing')
+    const rule = raw.when === undefined ? undefined : parseRule(check, raw.when, [...path, 'when'], limits)
+    const tests = raw.tests.map((test, n) => segmentTest(check, test, [...path, 'tests', n]))
+    check.problems.forEach(report)
+    if (rule) drafts.set(id, { id, rule, name: raw.name ?? id, document, tests })
+    else whole = false
+  })
+  return whole
+}
+
+export type Segments = {
+  readonly segments: Map<AudienceId, SegmentSettings>
+  /** False: some segment could not be read, so a name that nobody defines may be its. */
+  readonly whole: boolean
+}
+
+export function readSegments(documents: readonly Document[], limits: RuleLimits, errors: ConfigError[]): Segments {
+  const drafts = new Map<AudienceId, Draft>()
+  const whole = documents
+    .map((document) => document.errors.length === 0 && readFile(document, limits, errors, drafts))
+    .every(Boolean)
+  const segments = new Map<AudienceId, SegmentSettings>()
+  for (const draft of drafts.values()) {
+    const problems: Problem[] = []
+    const rule = resolveSegment(draft, drafts, contentDescendants, problems)
+    if (whole) errors.push(...problems.map((problem) => draft.document.locate(problem)))
+    if (rule) segments.set(draft.id, { id: draft.id, name: draft.name, file: draft.document.file, rule, tests: draft.tests })
+  }
+  return { segments, whole }
+}

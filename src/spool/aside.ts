@@ -1,0 +1,19 @@
+// What cannot be stored is kept with its reason in `aside/`, one JSON object a line: `{reason, line}`. Nothing there is read again by
+// Madeleine: an operator looks at it, mends it and imports it.
+
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { log } from '../core/log.ts'
+
+export type Refused = { readonly reason: string; readonly line: string }
+
+/** Writes the file whole or not at all; the same name again replaces it, so a step that is redone after a crash sets nothing aside twice. */
+export function setAside(directory: string, name: string, refused: readonly Refused[]): void {
+  if (refused.length === 0) return
+  const aside = join(directory, 'aside')
+  mkdirSync(aside, { recursive: true })
+  const path = join(aside, `${name}.ndjson`)
+  writeFileSync(`${path}.tmp`, refused.map((item) => `${JSON.stringify(item)}\n`).join(''), { mode: 0o600 })
+  renameSync(`${path}.tmp`, path)
+  log.error({ file: name, lines: refused.length, reason: refused[0]?.reason.slice(0, 300) }, 'events set aside')
+}

@@ -1,0 +1,38 @@
+// Names of spool files. A file belongs to one partition of `events` (a week, named by its Monday) and carries one batch number in its
+// name and in each of its lines. `.open`: being written. `.ready`: closed, immutable, to be shipped.
+// `.split-of-<batch>`: made from a refused file, valid from the moment that file is gone.
+
+import { DAY_MS } from '../core/duration.ts'
+
+export type Batch = bigint
+
+export type SpoolName = {
+  readonly partition: string
+  readonly batch: Batch
+  readonly state: 'open' | 'ready' | { readonly splitOf: Batch }
+}
+
+const SHAPE = /^(\d{8})-(\d{1,20})\.(open|ready|split-of-(\d{1,20}))$/
+
+export function parseSpoolName(text: string): SpoolName | undefined {
+  const match = SHAPE.exec(text)
+  if (!match?.[1] || !match[2]) return undefined
+  const state = match[4] !== undefined ? { splitOf: BigInt(match[4]) } : (match[3] as 'open' | 'ready')
+  return { partition: match[1], batch: BigInt(match[2]), state }
+}
+
+export function spoolName({ partition, batch, state }: SpoolName): string {
+  return `${partition}-${batch}.${typeof state === 'string' ? state : `split-of-${state.splitOf}`}`
+}
+
+/** The Monday (UTC, yyyymmdd) of the week of `ts`: toMonday(ts), the partition key of `events`. 1970-01-01 was a Thursday. */
+export function partitionOf(tsMs: number): string {
+  const days = Math.floor(tsMs / DAY_MS)
+  const monday = days - ((((days + 3) % 7) + 7) % 7)
+  return new Date(monday * DAY_MS).toISOString().slice(0, 10).replaceAll('-', '')
+}
+
+/** First moment of a partition's week. */
+export function partitionStartMs(partition: string): number {
+  return Date.parse(`${partition.slice(0, 4)}-${partition.slice(4, 6)}-${partition.slice(6, 8)}T00:00:00Z`)
+}

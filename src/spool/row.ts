@@ -1,0 +1,53 @@
+// An event as the line that ClickHouse reads (JSONEachRow): only what is there, so lines stay short and columns may be added later.
+
+import { decimalText } from '../core/decimal.ts'
+import type { Event } from '../event/event.ts'
+import type { Batch } from './names.ts'
+
+export const EVENT_COLUMNS =
+  'batch, ts, received, visitor, event, source, permissions, origin, path, host, referrer_host, category, keyword, attr, device, browser, os, country, region, language, campaign, creative, placement, order_id, currency, value, cost, dwell_ms'
+
+const TEXTS = [
+  'origin',
+  'path',
+  'host',
+  'referrer_host',
+  'device',
+  'browser',
+  'os',
+  'country',
+  'region',
+  'language',
+  'campaign',
+  'creative',
+  'placement',
+  'order_id',
+  'currency',
+] as const
+
+const batchPrefix = (batch: Batch): string => `{"batch":"${batch}",`
+
+/** The line without its batch, which is known only when a file takes it. */
+export function eventLine(event: Event, receivedMs: number): string {
+  // Names, ids and numbers need no escaping: their parsers let nothing through that would.
+  let line = `"ts":${event.ts},"received":${receivedMs},"visitor":"${event.visitor}","event":"${event.event}","source":"${event.source}","permissions":${event.permissions}`
+  for (const field of TEXTS) if (event[field] !== '') line += `,"${field}":${JSON.stringify(event[field])}`
+  if (event.category.length > 0) line += `,"category":${JSON.stringify(event.category)}`
+  if (event.keyword.length > 0) line += `,"keyword":${JSON.stringify(event.keyword)}`
+  if (event.value !== null) line += `,"value":${decimalText(event.value)}`
+  if (event.cost !== null) line += `,"cost":${decimalText(event.cost)}`
+  if (event.dwell_ms !== null) line += `,"dwell_ms":${decimalText(event.dwell_ms)}`
+  for (const _ in event.attr) {
+    line += `,"attr":${JSON.stringify(event.attr)}`
+    break
+  }
+  return line
+}
+
+export const lineInBatch = (line: string, batch: Batch): string => `${batchPrefix(batch)}${line}}\n`
+
+/** The same line in another batch, or undefined where it is no line of `from`. Without the newline. */
+export function moveLine(line: string, from: Batch, to: Batch): string | undefined {
+  const prefix = batchPrefix(from)
+  return line.startsWith(prefix) ? batchPrefix(to) + line.slice(prefix.length) : undefined
+}

@@ -1,0 +1,185 @@
+// Ships ready files to ClickHouse, each exactly once, and deletes them after that.
+// A file is one block of one partition under a token made of its name, so a repeat stores nothing twice. The engine writes the token down before
+// the rows are in place: killed between the two, it would take the next try for a repeat and drop it. So a file that may have been
+// sent before is looked for by its batch, before it is sent and after.
+// A file the store refuses for its rows is split (refusal.ts); one that fails for any other reason is tried again later and never blocks the rest.
+
+import { mkdirSync } from 'node:fs'
+import { readFile, rename, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { DAY_MS } from '../core/duration.ts'
+import { MadeleineError, messageOf, StoreRefused, systemCode } from '../core/errors.ts'
+import { log } from '../core/log.ts'
+import type { Store } from '../engine/store.ts'
+import type { NextBatch } from './batches.ts'
+import { parseSpoolName, partitionStartMs, type SpoolName } from './names.ts'
+import { DATA_ERRORS, splitRefused } from './refusal.ts'
+import { EVENT_COLUMNS } from './row.ts'
+
+const RETRY_FIRST_MS = 100
+const RETRY_MAX_MS = 5_000
+/** Tries after which a file that fails alone, while others pass, is set aside whole. */
+const TRIES_MAX = 20
+
+export async function storedRows(store: Store, name: Pick<SpoolName, 'partition' | 'batch'>): Promise<number> {
+  const start = partitionStartMs(name.partition)
+  const [row] = await store.rows<{ n: number }>({
+    owner: 'spool.stored',
+    sql: `SELECT count() AS n FROM madeleine.events
+          WHERE batch = {batch:UInt64} AND ts >= fromUnixTimestamp64Milli({start:Int64}, 'UTC') AND ts < fromUnixTimestamp64Milli({end:Int64}, 'UTC')`,
+    values: { batch: name.batch, start, end: start + 7 * DAY_MS },
+  })
+  return row?.n ?? 0
+}
+
+/** Stores one block of events exactly once. `maybeSent`: an earlier try may have reached the store. */
+export async function storeOnce(
+  store: Store,
+  block: { readonly partition: string; readonly batch: bigint; readonly lines: Buffer; readonly maybeSent: boolean },
+): Promise<void> {
+  const insert = (token: string) =>
+    store.insertLines({
+      owner: 'spool.ship',
+      into: `madeleine.events (${EVENT_COLUMNS})`,
+      lines: block.lines,
+      settings: { insert_deduplication_token: token },
+    })
+  if (block.maybeSent && (await storedRows(store, block)) > 0) return
+  const token = `${block.partition}-${block.batch}`
+  await insert(token)
+  if (block.maybeSent && (await storedRows(store, block)) === 0) await insert(`${token}-${Date.now()}`)
+}
+
+export type Shipper = {
+  add(name: string, maybeSent: boolean): void
+  /** Resolves when every file added so far has left the spool; rejects with the store's error when one can't be shipped now. */
+  drain(): Promise<void>
+  /** Ends the loop after the file in hand. */
+  stop(): Promise<void>
+  readonly counts: { filesShipped: number; rowsShipped: number; filesWaiting: number; failures: number }
+}
+
+type Waiting = { readonly file: string; readonly name: SpoolName; maybeSent: boolean; tries: number }
+
+export function startShipper(options: {
+  readonly directory: string
+  readonly store: Store
+  readonly nextBatch: NextBatch
+}): Shipper {
+  const { directory, store, nextBatch } = options
+  const queue: Waiting[] = []
+  const counts = { filesShipped: 0, rowsShipped: 0, filesWaiting: 0, failures: 0 }
+  const drains: { left: Set<string>; resolve: () => void; reject: (error: unknown) => void }[] = []
+  let wake: () => void = () => {}
+  let current: string | undefined
+  let stopped = false
+  const interrupt = new AbortController()
+
+  function settle(file: string, replacedBy: readonly string[] = []): void {
+    for (const drain of [...drains]) {
+      if (!drain.left.delete(file)) continue
+      for (const name of replacedBy) drain.left.add(name)
+      if (drain.left.size === 0) {
+        drains.splice(drains.indexOf(drain), 1)
+        drain.resolve()
+      }
+    }
+  }
+
+  function add(file: string, maybeSent: boolean): void {
+    const name = parseSpoolName(file)
+    if (!name) return
+    queue.push({ file, name, maybeSent, tries: 0 })
+    counts.filesWaiting = queue.length
+    wake()
+  }
+
+  async function ship(item: Waiting): Promise<void> {
+    const path = join(directory, item.file)
+    let lines: Buffer
+    try {
+      lines = await readFile(path)
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return settle(item.file)
+      throw error
+    }
+    try {
+      await storeOnce(store, { ...item.name, lines, maybeSent: item.maybeSent })
+    } catch (error) {
+      item.maybeSent = true
+      if (!(error instanceof StoreRefused) || !DATA_ERRORS.has(error.clickhouseCode)) throw error
+      // Refused for its rows: nothing of it is stored, a block being stored whole or not at all.
+      const made = splitRefused(directory, item.name, error.message, nextBatch)
+      settle(item.file, made)
+      for (const file of made) add(file, false)
+      return
+    }
+    await unlink(path)
+    counts.filesShipped++
+    for (const byte of lines) if (byte === 0x0a) counts.rowsShipped++
+    settle(item.file)
+  }
+
+  async function giveUp(item: Waiting, reason: string): Promise<void> {
+    mkdirSync(join(directory, 'aside'), { recursive: true })
+    await rename(join(directory, item.file), join(directory, 'aside', item.file))
+    log.error({ file: item.file, reason }, 'spool file set aside')
+    settle(item.file)
+  }
+
+  async function run(): Promise<void> {
+    let waitMs = RETRY_FIRST_MS
+    let failuresInARow = 0
+    while (!stopped) {
+      const item = queue.shift()
+      if (!item) {
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+        continue
+      }
+      current = item.file
+      try {
+        await ship(item)
+        waitMs = RETRY_FIRST_MS
+        failuresInARow = 0
+      } catch (error) {
+        counts.failures++
+        failuresInARow++
+        item.tries++
+        log.warn(
+          { file: item.file, tries: item.tries, err: messageOf(error).slice(0, 500) },
+          'a spool file could not be shipped yet',
+        )
+        const alone = failuresInARow === 1 && queue.length > 0
+        if (item.tries >= TRIES_MAX && alone) await giveUp(item, messageOf(error))
+        else if (error instanceof MadeleineError && error.code === 'store_unreachable') queue.unshift(item)
+        else queue.push(item)
+        for (const drain of drains.splice(0)) drain.reject(error)
+        await delay(waitMs, undefined, { signal: interrupt.signal }).catch(() => {})
+        waitMs = Math.min(RETRY_MAX_MS, waitMs * 2)
+      }
+      current = undefined
+      counts.filesWaiting = queue.length
+    }
+  }
+  const running = run()
+
+  return {
+    add,
+    counts,
+    drain() {
+      const left = new Set(queue.map((item) => item.file))
+      if (current) left.add(current)
+      if (left.size === 0) return Promise.resolve()
+      return new Promise((resolve, reject) => drains.push({ left, resolve, reject }))
+    },
+    async stop() {
+      stopped = true
+      interrupt.abort()
+      wake()
+      await running
+    },
+  }
+}

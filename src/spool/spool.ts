@@ -1,0 +1,115 @@
+// The spool as the rest sees it: serve opens it for the time it runs, a command has it shipped before it reads.
+
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { MadeleineError } from '../core/errors.ts'
+import type { Store } from '../engine/store.ts'
+import type { Event } from '../event/event.ts'
+import { makeBatches } from './batches.ts'
+import { askOwner, claimDirectory } from './claim.ts'
+import { parseSpoolName, partitionOf } from './names.ts'
+import { recoverSpool } from './recover.ts'
+import { eventLine } from './row.ts'
+import { type Shipper, startShipper } from './shipper.ts'
+import { openWriter } from './writer.ts'
+
+export type Spool = {
+  /** Resolves when all of the events would survive kill -9; rejects with spool_failed, then none is kept. */
+  append(events: readonly Event[], receivedMs: number): Promise<void>
+  /** Everything appended so far is in the store when this resolves. */
+  ship(): Promise<void>
+  readonly counts: Shipper['counts']
+  /** Ships what there is for at most `withinMs`, then lets go; what is left is shipped at the next start. */
+  close(withinMs: number): Promise<void>
+}
+
+const spoolDirectory = (data: string): string => join(data, 'spool')
+
+export async function openSpool(options: {
+  readonly data: string
+  readonly store: Store
+  readonly now: () => number
+}): Promise<Spool> {
+  const { data, store, now } = options
+  const directory = spoolDirectory(data)
+  let ship = async (): Promise<void> => {}
+  const claim = await claimAsServe(data, () => ship())
+  const nextBatch = makeBatches(now)
+  const left = recoverSpool(directory)
+  const shipper = startShipper({ directory, store, nextBatch })
+  for (const file of left) shipper.add(file, true)
+  const writer = openWriter({ directory, nextBatch, now, onReady: (file) => shipper.add(file, false) })
+  ship = () => {
+    writer.rotate()
+    return shipper.drain()
+  }
+  return {
+    append: (events, receivedMs) =>
+      writer.append(events.map((event) => ({ partition: partitionOf(event.ts), line: eventLine(event, receivedMs) }))),
+    ship: () => ship(),
+    counts: shipper.counts,
+    async close(withinMs) {
+      writer.close()
+      await Promise.race([shipper.drain().catch(() => {}), delay(withinMs, undefined, { ref: false })])
+      await shipper.stop()
+      await claim.release()
+    },
+  }
+}
+
+const COMMAND_WAIT_MS = 120_000
+
+/** A command that is shipping holds the directory for a moment; only another `serve` is a reason to refuse. */
+async function claimAsServe(data: string, onShip: () => Promise<void>): ReturnType<typeof claimDirectory> {
+  const until = Date.now() + COMMAND_WAIT_MS
+  for (;;) {
+    try {
+      return await claimDirectory(data, 'serve', onShip)
+    } catch (error) {
+      if (!(error instanceof MadeleineError && error.retry) || Date.now() > until) throw error
+      await delay(50)
+    }
+  }
+}
+
+/** Ships what the spool holds: through the running server, or here where there is none. Every command that reads events calls it first. */
+export async function shipSpool(data: string, store: Store, now: () => number): Promise<void> {
+  const directory = spoolDirectory(data)
+  const until = Date.now() + COMMAND_WAIT_MS
+  for (;;) {
+    const owner = await askOwner(data, 'GET', '/role')
+    if (owner?.body === 'serve') {
+      const shipped = await askOwner(data, 'POST', '/ship')
+      if (shipped?.status === 204) return
+      if (shipped)
+        throw new MadeleineError('store_unreachable', `the running server cannot ship its spool: ${shipped.body}`, {
+          retry: true,
+        })
+      continue // it stopped between the two questions
+    }
+    if (!owner && !(existsSync(directory) && readdirSync(directory).some((file) => parseSpoolName(file)))) return
+    try {
+      const claim = await claimDirectory(data, 'command', async () => {})
+      try {
+        await shipLeftovers(directory, store, now)
+      } finally {
+        await claim.release()
+      }
+      return
+    } catch (error) {
+      if (!(error instanceof MadeleineError && error.code === 'locked') || Date.now() > until) throw error
+      await delay(50)
+    }
+  }
+}
+
+async function shipLeftovers(directory: string, store: Store, now: () => number): Promise<void> {
+  const shipper = startShipper({ directory, store, nextBatch: makeBatches(now) })
+  for (const file of recoverSpool(directory)) shipper.add(file, true)
+  try {
+    await shipper.drain()
+  } finally {
+    await shipper.stop()
+  }
+}

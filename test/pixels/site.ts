@@ -1,0 +1,106 @@
+// A publisher's site and a collector that only writes down what it is sent: http://a.localhost and http://b.localhost, two sites to Chromium (a `localhost`
+// host name always resolves to loopback there), so beacons cross sites as they do in life. Each test is its own source, so a late beacon of one test
+// cannot reach another.
+
+import { existsSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { build } from 'esbuild'
+import { type Browser, chromium, type Page } from 'playwright-core'
+
+const CHROMIUM = '/usr/bin/chromium'
+export const hasChromium = existsSync(CHROMIUM)
+
+export type Hit = Readonly<Record<string, unknown>>
+export type Post = { readonly path: string; readonly type: string; readonly bytes: number; readonly hits: readonly Hit[] }
+
+export const STUB =
+  '<script>window.madeleine=window.madeleine||function(){(madeleine.q=madeleine.q||[]).push(arguments)}</script>'
+
+export async function buildTag(): Promise<string> {
+  const options = { bundle: true, minify: true, platform: 'browser', format: 'iife', target: 'es2018', write: false } as const
+  const { outputFiles } = await build({ entryPoints: ['pixels/tag.ts'], ...options })
+  return outputFiles[0]?.text ?? ''
+}
+
+const listen = (server: Server) =>
+  new Promise<number>((resolve) => server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port)))
+
+export async function openSite(tag: string) {
+  const posts: Post[] = []
+  const html = new Map<string, string>()
+  let arrived = () => {}
+
+  const pages = createServer((request, response) => {
+    const source = request.url?.split(/[/?]/)[1] ?? ''
+    response.setHeader('content-type', 'text/html').end(html.get(source) ?? '<!doctype html><title>elsewhere</title>')
+  })
+  const collector = createServer(async (request, response) => {
+    response.setHeader('access-control-allow-origin', '*') // Module scripts are fetched with CORS.
+    if (request.method === 'GET') return response.setHeader('content-type', 'text/javascript').end(tag)
+    const chunks: Buffer[] = []
+    for await (const chunk of request) chunks.push(chunk as Buffer)
+    const body = Buffer.concat(chunks)
+    const { events, ...shared } = JSON.parse(body.toString()) as Hit & { events?: Hit[] }
+    const hits = events ? events.map((event) => ({ ...shared, ...event })) : [shared]
+    posts.push({ path: request.url ?? '', type: request.headers['content-type'] ?? '', bytes: body.length, hits })
+    arrived()
+    return response.writeHead(204).end()
+  })
+  const [pagePort, collectorPort] = await Promise.all([listen(pages), listen(collector)])
+  const browser: Browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  })
+
+  const postsOf = (source: string) => posts.filter(({ hits }) => hits[0]?.['source'] === source)
+  const hitsOf = (source: string) => postsOf(source).flatMap(({ hits }) => hits)
+
+  async function hitsUntil(source: string, isDone: (hits: readonly Hit[]) => boolean): Promise<readonly Hit[]> {
+    while (!isDone(hitsOf(source))) {
+      await new Promise<void>((resolve) => {
+        arrived = resolve
+      })
+    }
+    return hitsOf(source)
+  }
+
+  const script = (source: string, attributes = '', path = '/t.js') =>
+    `<script async src="http://b.localhost:${collectorPort}${path}" data-source="${source}" ${attributes}></script>`
+  const address = (source: string, path = '/') => `http://a.localhost:${pagePort}/${source}${path}`
+
+  /** Opens a page of its own browser profile; `setup` runs in it before anything else. */
+  async function visit(source: string, head: string, { body = '', setup = '' } = {}) {
+    html.set(source, `<!doctype html><head>${head}</head><body>${body}</body>`)
+    const context = await browser.newContext()
+    const page: Page = await context.newPage()
+    const errors: Error[] = []
+    page.on('pageerror', (error) => errors.push(error))
+    if (setup) await page.addInitScript({ content: setup })
+    await page.goto(address(source))
+    return {
+      page,
+      errors,
+      run: (code: string) => page.evaluate(code),
+      until: (isDone: (hits: readonly Hit[]) => boolean) => hitsUntil(source, isDone),
+    }
+  }
+
+  async function close() {
+    await browser.close()
+    for (const server of [pages, collector]) {
+      server.closeAllConnections()
+      server.close()
+    }
+  }
+
+  return { script, address, visit, postsOf, hitsOf, close }
+}

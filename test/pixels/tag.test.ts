@@ -1,0 +1,274 @@
+// The tag in a real browser, as a publisher embeds it. "Nothing is sent" is shown by a later action whose event arrives alone.
+
+import { gzipSync } from 'node:zlib'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { buildTag, type Hit, hasChromium, openSite, STUB } from './site.ts'
+
+const count = (n: number) => (hits: readonly Hit[]) => hits.length >= n
+const has = (event: string) => (hits: readonly Hit[]) => hits.some((hit) => hit['event'] === event)
+const names = (hits: readonly Hit[]) => hits.map((hit) => hit['event'])
+const isIn = (path: string) => (hit: Hit) => String(hit['url']).endsWith(path)
+/** Long enough in sight to be worth a dwell event. */
+const SEEN_150_MS =
+  'const since = performance.now(); new Promise((done) => { const look = () => performance.now() - since > 150 ? done() : requestAnimationFrame(look); look() })'
+const HIDE =
+  "Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true }); document.dispatchEvent(new Event('visibilitychange'))"
+const SHOW = "delete document.visibilityState; document.dispatchEvent(new Event('visibilitychange'))"
+const NO_DWELL = 'data-dwell="off"'
+
+it('The tag is smaller than 3 KB gzipped', async () => {
+  expect(gzipSync(await buildTag(), { level: 9 }).length).toBeLessThan(3 * 1024)
+})
+
+describe.skipIf(!hasChromium && process.env['CI'] !== 'true')(
+  'The tag in Chromium (skipped where /usr/bin/chromium is missing, except in CI)',
+  () => {
+    let site: Awaited<ReturnType<typeof openSite>>
+    beforeAll(async () => {
+      site = await openSite(await buildTag())
+    })
+    afterAll(() => site?.close())
+
+    it('A page view on load carries the address, category and keywords as text/plain, to the path that the tag came from', async () => {
+      const { until } = await site.visit(
+        'load',
+        site.script('load', 'data-category="1, 2" data-keyword="cars,suv"', '/madeleine/t.js?v=1'),
+      )
+      const [hit] = await until(count(1))
+      expect(hit).toEqual({
+        source: 'load',
+        event: 'page_view',
+        url: site.address('load'),
+        category: ['1', '2'],
+        keyword: ['cars', 'suv'],
+      })
+      expect(site.postsOf('load')[0]).toMatchObject({ path: '/madeleine/e', type: 'text/plain;charset=UTF-8' })
+    })
+
+    it('An element anywhere in the page overrides the category of the script, and set overrides both', async () => {
+      const head = STUB + site.script('declared', 'data-category="1" data-keyword="a"')
+      const body =
+        '<main data-madeleine-category="3,4" data-madeleine-keyword="b"></main><script>madeleine("set", { keyword: ["c"] })</script>'
+      const { until, run } = await site.visit('declared', head, { body })
+      expect(await until(count(1))).toMatchObject([{ category: ['3', '4'], keyword: ['c'] }])
+      await run("madeleine('set', { keyword: null, gdpr: '1' }); madeleine('event', 'later')")
+      expect((await until(count(2)))[1]).toMatchObject({ event: 'later', category: ['3', '4'], keyword: ['b'], gdpr: '1' })
+    })
+
+    it('Calls made before the tag has loaded are replayed in order after the page view, which their set has reached', async () => {
+      const calls =
+        "madeleine('event', 'one', { n: 1 }); madeleine('event', 'two'); madeleine('set', { keyword: ['x', 'y'] }); madeleine('event', 'three')"
+      const { until, run } = await site.visit(
+        'queue',
+        `${STUB}<script>window.kept = madeleine; madeleine('set', { gpp_sid: '7' }); ${calls}</script>${site.script('queue')}`,
+      )
+      const hits = await until(count(4))
+      expect(names(hits.filter((hit) => hit['event'] !== 'page_view'))).toEqual(['one', 'two', 'three'])
+      expect(hits.every((hit) => hit['gpp_sid'] === '7')).toBe(true)
+      expect(hits.find((hit) => hit['event'] === 'three')).toMatchObject({ keyword: ['x', 'y'] })
+      // The page view travels alone: a refused call of the page must not take it along.
+      expect(site.postsOf('queue').map((post) => names(post.hits))).toContainEqual(['page_view'])
+      await run("kept('event', 'four')") // A copy of the stub that the page has kept.
+      expect((await until(count(5)))[4]).toMatchObject({ event: 'four' })
+    })
+
+    it('An event keeps what JSON can carry, and may override all but its source and name', async () => {
+      const { until, run } = await site.visit('event', site.script('event', 'data-category="1"'))
+      await until(count(1))
+      await run(`madeleine('event', 'add_to_cart', { value: 19.9, currency: 'EUR', 'attr.sku': 'x', attr: { size: 'L', deep: {} }, gift: false, tags: ['a', {}, NaN, 2],
+      url: 'https://shop.example/p', category: [], source: 'other', event: 'other', events: ['x'], none: undefined, empty: '', nan: NaN, f() {}, date: new Date() })`)
+      expect((await until(count(2)))[1]).toEqual({
+        ...{ source: 'event', event: 'add_to_cart', url: 'https://shop.example/p', value: 19.9, currency: 'EUR' },
+        ...{ 'attr.sku': 'x', 'attr.size': 'L', gift: false, tags: ['a', 2] },
+      })
+    })
+
+    it('A new address in a single-page application is a page view with the previous address as referrer', async () => {
+      const { page, until, run } = await site.visit('spa', site.script('spa', NO_DWELL), {
+        body: '<main data-madeleine-category="1"></main>',
+      })
+      await until(count(1))
+      // The router changes the address first and renders after.
+      await run("history.pushState({}, '', '/spa/two'); document.querySelector('main').dataset.madeleineCategory = '2'")
+      await until(count(2))
+      await run("history.replaceState({}, '', '/spa/two?q=3')")
+      await until(count(3))
+      await page.goBack()
+      await until(count(4))
+      await run(
+        "navigation.addEventListener('navigate', (e) => e.intercept()); navigation.navigate('/spa/five').finished.then(() => 0)",
+      )
+      const hits = await until(count(5))
+      const at = (path: string) => site.address('spa', path)
+      expect(hits.map(({ url, referrer, category }) => [url, referrer, category])).toEqual([
+        [at('/'), undefined, ['1']],
+        [at('/two'), at('/'), ['2']],
+        [at('/two?q=3'), at('/two'), ['2']],
+        [at('/'), at('/two?q=3'), ['2']],
+        [at('/five'), at('/'), ['2']],
+      ])
+    })
+
+    it('The History methods keep their this, arguments, answers and exceptions', async () => {
+      const setup =
+        'const own = history.pushState; history.pushState = function (...given) { own.apply(this, given); return [this === history, given.length] }'
+      const { until, run } = await site.visit('history', site.script('history', NO_DWELL), { setup })
+      await until(count(1))
+      expect(await run("history.pushState({ a: 1 }, '')")).toEqual([true, 2])
+      expect(await run('history.state')).toEqual({ a: 1 })
+      expect(
+        await run("try { history.replaceState({}, '', 'https://elsewhere.example/'); 'none' } catch (error) { error.name }"),
+      ).toBe('SecurityError')
+    })
+
+    it('A change of the fragment, and a replaceState to the same address, are no page views', async () => {
+      const { until, run } = await site.visit('hash', site.script('hash', NO_DWELL))
+      await until(count(1))
+      await run(
+        "location.hash = 'a'; history.pushState({}, '', '#b'); history.replaceState({}, '', location.href); new Promise((done) => setTimeout(done))",
+      )
+      await run("madeleine('event', 'after')")
+      expect(names(await until(has('after')))).toEqual(['page_view', 'after'])
+    })
+
+    it('Page views are only those made by hand where data-page-view is off', async () => {
+      const { until, run } = await site.visit('manual', site.script('manual', `${NO_DWELL} data-page-view="off"`))
+      await run('new Promise((done) => { const look = () => window.madeleine ? done() : setTimeout(look); look() })')
+      await run("history.pushState({}, '', '/manual/two'); madeleine('page', { category: ['9'] })")
+      expect(await until(count(1))).toMatchObject([
+        { event: 'page_view', url: site.address('manual', '/two'), referrer: site.address('manual'), category: ['9'] },
+      ])
+    })
+
+    it('Visible time is sent when a page is hidden, changed and left, once, for the page that it was spent on', async () => {
+      const { page, until, run } = await site.visit('dwell', site.script('dwell', 'data-category="1"'))
+      await until(count(1))
+      await run(SEEN_150_MS)
+      await run(HIDE)
+      expect((await until(has('dwell')))[1]).toMatchObject({ url: site.address('dwell'), category: ['1'] })
+      await run(SEEN_150_MS) // Out of sight: belongs to nobody.
+      const shown = Number(await run(`const shown = performance.now(); ${SHOW}; shown`))
+      await run(SEEN_150_MS)
+      const changed = Number(
+        await run("madeleine('set', { category: ['2'] }); history.pushState({}, '', '/dwell/two'); performance.now()"),
+      )
+      await until((hits) => hits.filter(isIn('/two')).length === 1)
+      await run(SEEN_150_MS)
+      await page.goto(site.address('elsewhere'))
+      const dwells = (await until((hits) => hits.filter((hit) => hit['event'] === 'dwell').length >= 3)).filter(
+        (hit) => hit['event'] === 'dwell',
+      )
+      expect(dwells.map(({ url, category }) => [url, category])).toEqual([
+        [site.address('dwell'), ['1']],
+        [site.address('dwell'), ['1']],
+        [site.address('dwell', '/two'), ['2']],
+      ])
+      const spent_ms = dwells.map((hit) => Number(hit['dwell_ms']))
+      expect(spent_ms.every((ms) => Number.isInteger(ms) && ms >= 100)).toBe(true)
+      expect(spent_ms[1]).toBeLessThanOrEqual(changed - shown + 1)
+    })
+
+    it('A page restored from the back/forward cache is viewed anew', async () => {
+      const { until, run } = await site.visit('bfcache', site.script('bfcache', NO_DWELL))
+      await until(count(1))
+      await run(
+        "dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true })); dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))",
+      )
+      expect(names(await until(count(2)))).toEqual(['page_view', 'page_view'])
+    })
+
+    it('A prerendered page is silent until it is shown', async () => {
+      const setup = "Object.defineProperty(document, 'prerendering', { value: true, configurable: true })"
+      const { until, run, page } = await site.visit('prerender', STUB + site.script('prerender', NO_DWELL), { setup })
+      await page.waitForLoadState('load')
+      await run("madeleine('event', 'early'); dispatchEvent(new Event('pagehide'))")
+      expect(site.hitsOf('prerender')).toEqual([])
+      await run("history.replaceState({}, '', '/prerender/shown')")
+      await run("delete document.prerendering; document.dispatchEvent(new Event('prerenderingchange'))")
+      const hits = await until(count(3))
+      expect(names(hits).sort()).toEqual(['early', 'page_view', 'page_view'])
+      expect(hits.filter(isIn('/shown'))).toHaveLength(2)
+    })
+
+    it('A page that is left while it still loads is reported', async () => {
+      const setup = "Object.defineProperty(document, 'readyState', { value: 'loading' })"
+      const { page, until, run } = await site.visit('left', STUB + site.script('left', NO_DWELL), { setup })
+      await page.waitForLoadState('load')
+      await run("madeleine('event', 'clicked')")
+      expect(site.hitsOf('left')).toEqual([])
+      await page.goto(site.address('elsewhere'))
+      expect(names(await until(count(2))).sort()).toEqual(['clicked', 'page_view'])
+    })
+
+    it('Under Global Privacy Control nothing is sent, while the same page without it sends', async () => {
+      const posts: string[] = []
+      for (const source of ['gpc-on', 'gpc-off']) {
+        const setup = `Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', { get: () => ${source === 'gpc-on'} })`
+        const { page, run, until } = await site.visit(source, STUB + site.script(source), { setup })
+        page.on('request', (request) => request.method() === 'POST' && posts.push(source))
+        await page.waitForLoadState('load')
+        await run(SEEN_150_MS)
+        await run("madeleine('page'); history.pushState({}, '', '?two'); madeleine('event', 'bought')")
+        await run(HIDE)
+        if (source === 'gpc-off') await until(has('bought'))
+      }
+      expect(posts).toContain('gpc-off')
+      expect(posts).not.toContain('gpc-on')
+      expect(site.hitsOf('gpc-on')).toEqual([])
+    })
+
+    it('Rubbish calls and a hostile page neither throw nor stop the next event', async () => {
+      const rubbish = `const cyclic = { attr: {}, list: [] }; cyclic.self = cyclic; cyclic.attr.self = cyclic; cyclic.list.push(cyclic, 'ok')
+      const throwing = { get bad() { throw new Error('bad') }, good: 'yes', big: 1n, symbol: Symbol('s') }
+      const proxy = new Proxy({}, { ownKeys() { throw new Error('keys') } })
+      for (const call of [[], ['event'], ['event', {}, 3], ['event', 'three', 3], ['event', 'cyclic', cyclic], ['event', 'throwing', throwing], ['event', 'x', proxy],
+        ['set'], ['set', null], ['set', proxy], ['page', 7], ['no such'], [null], [Symbol('s')], [{ toString() { throw 1 } }]]) madeleine(...call)`
+      const setup = 'window.navigation = 5; window.addEventListener = 5'
+      const { until, run, errors } = await site.visit(
+        'rubbish',
+        `${STUB}<script>{${rubbish}; madeleine.q.push(null, 5)}</script>${site.script('rubbish')}`,
+        { setup },
+      )
+      await until(has('throwing'))
+      await run(`{${rubbish}} madeleine.q.push(null); delete document.visibilityState; madeleine('event', 'last')`)
+      const hits = await until(has('last'))
+      expect(hits.find((hit) => hit['event'] === 'cyclic')).toMatchObject({ list: ['ok'] })
+      expect(hits.find((hit) => hit['event'] === 'throwing')).toMatchObject({ good: 'yes' })
+      expect(errors).toEqual([])
+    })
+
+    it('A second tag on the page does nothing', async () => {
+      const { until, run, page } = await site.visit('twice', site.script('twice') + site.script('twice', '', '/again/t.js'))
+      await page.waitForLoadState('load')
+      await run("madeleine('event', 'after')")
+      expect(names(await until(has('after')))).toEqual(['page_view', 'after'])
+    })
+
+    it('The tag finds its script when it is injected as a module, without currentScript', async () => {
+      const { until } = await site.visit('module', site.script('module', 'type="module" crossorigin').replace('async', ''))
+      expect(await until(count(1))).toMatchObject([{ event: 'page_view' }])
+    })
+
+    it.each([
+      ['answers false', '() => false'],
+      ['throws', '() => { throw new Error() }'],
+      ['is missing', 'undefined'],
+    ])('Where sendBeacon %s, fetch delivers the same', async (how, value) => {
+      const source = `fetch-${how.split(' ')[0]}`
+      const setup = `navigator.sendBeacon = ${value}; const own = fetch; window.fetch = (url, init) => { (window.inits ||= []).push(init); return own(url, init) }`
+      const { until, run, errors } = await site.visit(source, site.script(source), { setup })
+      expect(await until(count(1))).toMatchObject([{ event: 'page_view' }])
+      expect(await run('inits')).toMatchObject([{ method: 'POST', mode: 'no-cors', credentials: 'include', keepalive: true }])
+      expect(site.postsOf(source)[0]?.type).toBe('text/plain;charset=UTF-8')
+      expect(errors).toEqual([])
+    })
+
+    it('Many and large events are split into requests that the collector and the browser take, and none is lost', async () => {
+      const calls =
+        "for (let n = 0; n < 250; n++) madeleine('event', 'e' + n); for (let n = 0; n < 9; n++) madeleine('event', 'big' + n, { text: 'é'.repeat(10000) })"
+      const { until } = await site.visit('many', `${STUB}<script>${calls}</script>${site.script('many')}`)
+      expect(new Set(names(await until(count(260)))).size).toBe(260)
+      expect(site.postsOf('many').every(({ hits, bytes }) => hits.length <= 100 && bytes <= 60_000)).toBe(true)
+    })
+  },
+)
