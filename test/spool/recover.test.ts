@@ -1,0 +1,64 @@
+// Known damage: what a crash leaves in a spool directory, and what becomes of it.
+
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { recoverSpool } from '../../src/spool/recover.ts'
+
+let directory: string
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'spool-'))
+})
+afterEach(() => rmSync(directory, { recursive: true, force: true }))
+
+const put = (name: string, text: string) => writeFileSync(join(directory, name), text)
+const files = () =>
+  readdirSync(directory)
+    .filter((name) => name !== 'aside')
+    .sort()
+const text = (name: string) => readFileSync(join(directory, name), 'utf8')
+
+describe('recovery of the spool', () => {
+  it('closes a file that was being written', () => {
+    put('20261116-7.open', '{"batch":"7"}\n')
+    expect(recoverSpool(directory)).toEqual(['20261116-7.ready'])
+    expect(text('20261116-7.ready')).toBe('{"batch":"7"}\n')
+  })
+
+  it('sets a torn last line aside with its reason, and keeps the lines before it', () => {
+    put('20261116-7.open', '{"batch":"7"}\n{"batch":"7","ev')
+    recoverSpool(directory)
+    expect(text('20261116-7.ready')).toBe('{"batch":"7"}\n')
+    const aside = readFileSync(join(directory, 'aside', '20261116-7.open.torn.ndjson'), 'utf8')
+    expect(JSON.parse(aside)).toEqual({ reason: expect.stringContaining('torn'), line: '{"batch":"7","ev' })
+  })
+
+  it('removes a file in which nothing was acknowledged', () => {
+    put('20261116-7.open', '')
+    put('20261116-8.open', '{"half')
+    expect(recoverSpool(directory)).toEqual([])
+    expect(files()).toEqual([])
+  })
+
+  it('does a split again that was cut off before the refused file was gone', () => {
+    put('20261116-7.ready', 'all\n')
+    put('20261116-8.split-of-7', 'half\n')
+    expect(recoverSpool(directory)).toEqual(['20261116-7.ready'])
+    expect(files()).toEqual(['20261116-7.ready'])
+  })
+
+  it('finishes a split whose refused file is gone', () => {
+    put('20261116-8.split-of-7', 'half\n')
+    put('20261116-9.split-of-7', 'other half\n')
+    expect(recoverSpool(directory)).toEqual(['20261116-8.ready', '20261116-9.ready'])
+  })
+
+  it('gives the oldest batch first, by number and not by text, and leaves foreign files alone', () => {
+    put('20261116-10.ready', 'a\n')
+    put('20261116-9.ready', 'b\n')
+    put('notes.txt', 'mine')
+    expect(recoverSpool(directory)).toEqual(['20261116-9.ready', '20261116-10.ready'])
+    expect(existsSync(join(directory, 'notes.txt'))).toBe(true)
+  })
+})

@@ -1,0 +1,68 @@
+// Events for tests: every field at its missing value unless said otherwise.
+
+import { parseDecimal } from '../../src/core/decimal.ts'
+import { parseVisitorId, type VisitorId } from '../../src/core/ids.ts'
+import { ALL_PERMISSIONS } from '../../src/core/permissions.ts'
+import type { Store } from '../../src/engine/store.ts'
+import { type Event, NO_PAGE } from '../../src/event/event.ts'
+import { partitionOf } from '../../src/spool/names.ts'
+import { EVENT_COLUMNS, eventLine, lineInBatch } from '../../src/spool/row.ts'
+
+export function visitorNumber(n: number): VisitorId {
+  return parseVisitorId(`${n.toString(16).padStart(8, '0')}-0000-4000-8000-000000000000`) as VisitorId
+}
+
+export const decimal = (text: string): bigint => {
+  const value = parseDecimal(text)
+  if (value === undefined) throw new Error(`no decimal: ${text}`)
+  return value
+}
+
+export function anEvent(given: Partial<Event>): Event {
+  return {
+    ...NO_PAGE,
+    ts: 0,
+    visitor: visitorNumber(1),
+    event: 'page_view',
+    source: 'news',
+    permissions: ALL_PERMISSIONS,
+    attr: {},
+    referrer_host: '',
+    category: [],
+    keyword: [],
+    device: '',
+    browser: '',
+    os: '',
+    country: '',
+    region: '',
+    language: '',
+    campaign: '',
+    creative: '',
+    placement: '',
+    order_id: '',
+    currency: '',
+    value: null,
+    cost: null,
+    dwell_ms: null,
+    ...given,
+  }
+}
+
+let lastBatch = BigInt(Date.now()) << 22n
+
+/** Stores events without a spool, a block a partition. */
+export async function storeEvents(store: Store, events: readonly Event[]): Promise<void> {
+  const blocks = new Map<string, string[]>()
+  for (const event of events) {
+    const partition = partitionOf(event.ts)
+    blocks.set(partition, [...(blocks.get(partition) ?? []), eventLine(event, event.ts)])
+  }
+  for (const lines of blocks.values()) {
+    const batch = ++lastBatch
+    await store.insertLines({
+      owner: 'test.events',
+      into: `madeleine.events (${EVENT_COLUMNS})`,
+      lines: Buffer.from(lines.map((line) => lineInBatch(line, batch)).join('')),
+    })
+  }
+}
