@@ -6,6 +6,9 @@ import { dwellClock, isVisible } from './dwell.ts'
 import { type Fields, toEvent, toFields, toList } from './fields.ts'
 import { guarded } from './guard.ts'
 
+/** Query and fragment may hold what must not travel (sessions, searches, addresses); the collector would drop them anyway. */
+const withoutQuery = (address: string): string => address.replace(/[?#].*/, '')
+
 /** A change of the fragment alone is no page: the collector does not keep it either. */
 const isSamePage = (a: string, b: string): boolean => a.split('#')[0] === b.split('#')[0]
 
@@ -29,8 +32,8 @@ export function reporter(script: HTMLScriptElement, source: string) {
   }
 
   const describe = (href: string, given: Fields): Fields => ({
-    url: href,
-    referrer,
+    url: withoutQuery(href),
+    referrer: withoutQuery(referrer),
     category: declared('category'),
     keyword: declared('keyword'),
     ...defaults,

@@ -21,19 +21,19 @@ export type Changes = {
 }
 
 /**
- * Rows `(visitor, expires, wanted, held)` of everyone who is wanted or held. A visitor is wanted as a member all of whose visible events permit
+ * Rows `(visitor, expires, is_wanted, is_held)` of everyone who is wanted or held. A visitor is wanted as a member all of whose visible events permit
  * activation; held if the last finished delivery that names the visitor was an add.
  */
 const SIDES = `
-  SELECT visitor, max(expires) AS expires, max(wanted) AS wanted, max(held) AS held FROM (
-    SELECT visitor, members.expires AS expires, 1 AS wanted, 0 AS held FROM madeleine.members
-    WHERE build = {build:UInt64} AND audience = {audience:String} AND members.expires > fromUnixTimestamp64Milli({now:Int64}, 'UTC')
+  SELECT visitor, max(ends) AS expires, max(as_member) AS is_wanted, max(at_partner) AS is_held FROM (
+    SELECT visitor, expires AS ends, 1 AS as_member, 0 AS at_partner FROM madeleine.members
+    WHERE build = {build:UInt64} AND audience = {audience:String} AND expires > fromUnixTimestamp64Milli({now:Int64}, 'UTC')
       AND visitor NOT IN (
         SELECT visitor FROM madeleine.events
         WHERE ts > fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND NOT bitTest(permissions, ${bitOf('activate')})
       )
     UNION ALL
-    SELECT visitor, max(deliveries.expires) AS expires, 0 AS wanted, 1 AS held FROM madeleine.deliveries
+    SELECT visitor, max(deliveries.expires) AS ends, 0 AS as_member, 1 AS at_partner FROM madeleine.deliveries
     WHERE destination = {destination:String} AND audience = {audience:String} AND delivery IN (
       SELECT delivery FROM madeleine.delivery_log WHERE destination = {destination:String} AND audience = {audience:String}
     )
@@ -51,7 +51,7 @@ const valuesOf = ({ destination, audience, build }: DeliveryTarget, { nowMs, ret
 export async function readChanges(store: Store, target: DeliveryTarget, moment: DeliveryMoment): Promise<Changes> {
   const [row] = await store.rows<Changes>({
     owner: 'activate.changes',
-    sql: `SELECT countIf(wanted) AS eligible, countIf(wanted AND NOT held) AS add, countIf(held AND NOT wanted) AS remove, countIf(held) AS held FROM (${SIDES})`,
+    sql: `SELECT countIf(is_wanted) AS eligible, countIf(is_wanted AND NOT is_held) AS add, countIf(is_held AND NOT is_wanted) AS remove, countIf(is_held) AS held FROM (${SIDES})`,
     values: valuesOf(target, moment),
   })
   return row ?? { eligible: 0, add: 0, remove: 0, held: 0 }
@@ -65,12 +65,12 @@ export async function prepareDelivery(
   moment: DeliveryMoment,
   what: { readonly kind: DeliveryKind; readonly adds: boolean },
 ): Promise<void> {
-  const add = !what.adds ? '0' : what.kind === 'full' ? 'wanted' : 'wanted AND NOT held'
+  const add = !what.adds ? '0' : what.kind === 'full' ? 'is_wanted' : 'is_wanted AND NOT is_held'
   await store.run({
     owner: 'activate.prepare',
     sql: `INSERT INTO madeleine.deliveries (delivery, destination, audience, visitor, action, expires)
-          SELECT {delivery:UInt64}, {destination:String}, {audience:String}, visitor, if(wanted, 'add', 'remove'), expires
-          FROM (${SIDES}) WHERE (${add}) OR (held AND NOT wanted)`,
+          SELECT {delivery:UInt64}, {destination:String}, {audience:String}, visitor, if(is_wanted, 'add', 'remove'), expires
+          FROM (${SIDES}) WHERE (${add}) OR (is_held AND NOT is_wanted)`,
     values: { ...valuesOf(target, moment), delivery },
   })
 }

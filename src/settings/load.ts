@@ -8,8 +8,9 @@ import type { AudienceId } from '../core/ids.ts'
 import { type PermissionSet, permissionSet } from '../core/permissions.ts'
 import type { Problem } from '../rules/rule.ts'
 import { type ConfigError, type Document, parseConfigFile } from './document.ts'
+import { readItems } from './items.ts'
 import { problemsOf } from './problems.ts'
-import { destinationsSchema, settingsSchema, sourcesSchema } from './schema.ts'
+import { destinationSchema, settingsSchema, sourceSchema } from './schema.ts'
 import { readSegments, type SegmentSettings, type Segments } from './segments.ts'
 
 export type Source = { readonly id: string; readonly hosts: readonly string[] | undefined; readonly permissions: PermissionSet }
@@ -86,33 +87,19 @@ function readFiles(directory: string, environment: Readonly<Record<string, strin
   return { documents, errors }
 }
 
-/** Checks one document against its schema; an empty file counts as an empty mapping. */
-function shaped<S extends z.ZodType>(
-  document: Document | undefined,
-  schema: S,
-  empty: unknown,
-  errors: ConfigError[],
-): z.output<S> | undefined {
-  if (document && document.errors.length > 0) return undefined
-  const result = schema.safeParse(document?.value ?? empty, { reportInput: true })
+function readGeneral(document: Document | undefined, errors: ConfigError[]): z.output<typeof settingsSchema> {
+  const result = settingsSchema.safeParse(document?.errors.length === 0 ? (document.value ?? {}) : {}, { reportInput: true })
   if (result.success) return result.data
-  if (document) for (const problem of problemsOf(result.error)) errors.push(document.locate(problem))
-  return undefined
+  if (document) errors.push(...problemsOf(result.error).map((problem) => document.locate(problem)))
+  return settingsSchema.parse({})
 }
 
 function readSources(document: Document | undefined, errors: ConfigError[]): Map<string, Source> {
   const sources = new Map<string, Source>()
-  shaped(document, sourcesSchema, { sources: [] }, errors)?.sources.forEach((source, i) => {
-    if (sources.has(source.id))
-      errors.push(
-        document?.locate({
-          path: ['sources', i, 'id'],
-          at: 'value',
-          message: `source \`${source.id}\` is declared twice`,
-        }) as ConfigError,
-      )
-    sources.set(source.id, { id: source.id, hosts: source.hosts, permissions: permissionSet(source.permissions) })
-  })
+  if (!document) return sources
+  for (const { value: source } of readItems(document, 'sources', sourceSchema, errors).items) {
+    if (source) sources.set(source.id, { id: source.id, hosts: source.hosts, permissions: permissionSet(source.permissions) })
+  }
   return sources
 }
 
@@ -122,13 +109,12 @@ function readDestinations(
   minimumExport: number,
   errors: ConfigError[],
 ): Destination[] {
-  const destinations = new Map<string, Destination>()
+  const destinations: Destination[] = []
+  const ids = new Set<string>()
   for (const document of documents) {
-    const report = (problem: Problem) => errors.push(document.locate(problem))
-    shaped(document, destinationsSchema, { destinations: [] }, errors)?.destinations.forEach((destination, i) => {
-      const path = ['destinations', i]
-      if (destinations.has(destination.id))
-        report({ path: [...path, 'id'], at: 'value', message: `destination \`${destination.id}\` is declared twice` })
+    for (const { path, value: destination } of readItems(document, 'destinations', destinationSchema, errors, ids).items) {
+      if (!destination) continue
+      const report = (problem: Problem) => errors.push(document.locate(problem))
       const folders = new Set<string>()
       const audiences = destination.audiences.map((entry, n) => {
         const as = entry.as ?? entry.audience
@@ -140,17 +126,11 @@ function readDestinations(
         return { audience: entry.audience as AudienceId, as }
       })
       const { id, connector, settings, minimum_size = 1 } = destination
-      destinations.set(id, {
-        id,
-        connector,
-        path: settings.path,
-        format: settings.format,
-        audiences,
-        minimumSize: Math.max(minimum_size, minimumExport),
-      })
-    })
+      const minimumSize = Math.max(minimum_size, minimumExport)
+      destinations.push({ id, connector, path: settings.path, format: settings.format, audiences, minimumSize })
+    }
   }
-  return [...destinations.values()]
+  return destinations
 }
 
 /** Throws ConfigurationError with every error of every file. */
@@ -158,7 +138,7 @@ export function loadSettings(directory: string, environment: Readonly<Record<str
   const { documents, errors } = readFiles(directory, environment)
   const inFolder = (folder: string) =>
     [...documents].flatMap(([name, document]) => (name.startsWith(`${folder}/`) ? [document] : []))
-  const general = shaped(documents.get('settings.yaml'), settingsSchema, {}, errors) ?? settingsSchema.parse({})
+  const general = readGeneral(documents.get('settings.yaml'), errors)
   const sources = readSources(documents.get('sources.yaml'), errors)
   const segments = readSegments(inFolder('segments'), { retentionMs: general.retention }, errors)
   const destinations = readDestinations(inFolder('destinations'), segments, general.privacy.minimum_export, errors)

@@ -16,15 +16,11 @@ const zeroForNow = z.literal(0, 'rate limits are not available in this version: 
 
 export const sourceId = /^[a-z0-9][a-z0-9_-]{0,63}$/
 
-export const sourcesSchema = z.strictObject({
-  sources: z.array(
-    z.strictObject({
-      id: z.string().regex(sourceId, 'a source id is lower-case letters, digits, `-` and `_`, at most 64'),
-      name: text.optional(),
-      hosts: z.array(host).min(1).optional(),
-      permissions: z.array(z.enum(PERMISSIONS)).default([...PERMISSIONS]),
-    }),
-  ),
+export const sourceSchema = z.strictObject({
+  id: z.string().regex(sourceId, 'a source id is lower-case letters, digits, `-` and `_`, at most 64'),
+  name: text.optional(),
+  hosts: z.array(host).min(1).optional(),
+  permissions: z.array(z.enum(PERMISSIONS)).default([...PERMISSIONS]),
 })
 
 const wholeFromOne = z.number().int().min(1)
@@ -47,53 +43,45 @@ export const settingsSchema = z.strictObject({
     .default({ minimum_report: 50, minimum_export: 100 }),
 })
 
-export const destinationsSchema = z.strictObject({
-  destinations: z.array(
-    z.strictObject({
-      id: audienceId,
-      name: text.optional(),
-      connector: z.enum(['file'], 'the connector of this version is `file`'),
-      settings: z.strictObject({
-        path: text,
-        format: z.enum(['csv', 'jsonl'], 'the formats of this version are `csv` and `jsonl`').default('csv'),
+export const destinationSchema = z.strictObject({
+  id: audienceId,
+  name: text.optional(),
+  connector: z.enum(['file'], 'the connector of this version is `file`'),
+  settings: z.strictObject({
+    path: text,
+    format: z.enum(['csv', 'jsonl'], 'the formats of this version are `csv` and `jsonl`').default('csv'),
+  }),
+  audiences: z
+    .array(
+      z.strictObject({
+        audience: audienceId,
+        as: z
+          .string()
+          .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/, '`as` names a folder: letters, digits, `_`, `-` and `.`')
+          .optional(),
       }),
-      audiences: z
-        .array(
-          z.strictObject({
-            audience: audienceId,
-            as: z
-              .string()
-              .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/, '`as` names a folder: letters, digits, `_`, `-` and `.`')
-              .optional(),
-          }),
-        )
-        .min(1),
-      minimum_size: wholeFromOne.optional(),
-    }),
-  ),
+    )
+    .min(1),
+  minimum_size: wholeFromOne.optional(),
 })
 
 /** Everything of a segment but `when` and the fields of its test events. */
-export const segmentsSchema = z.strictObject({
-  segments: z.array(
-    z.strictObject({
-      id: audienceId,
-      name: text.optional(),
-      taxonomy: text.optional(),
-      when: z.unknown(),
-      tests: z
-        .array(
-          z.strictObject({
-            name: text,
-            events: z.array(z.record(z.string(), z.unknown())),
-            at: z.string().optional(),
-            expect: z.union(
-              [z.enum(['in', 'out']), z.array(z.strictObject({ at: z.string(), is: z.enum(['in', 'out']) })).min(1)],
-              'expect is `in`, `out`, or a list of { at, is }',
-            ),
-          }),
-        )
-        .default([]),
-    }),
-  ),
+export const segmentSchema = z.strictObject({
+  id: audienceId,
+  name: text.optional(),
+  taxonomy: text.optional(),
+  when: z.unknown(),
+  tests: z
+    .array(
+      z.strictObject({
+        name: text,
+        events: z.array(z.record(z.string(), z.unknown())),
+        at: z.string().optional(),
+        expect: z.union(
+          [z.enum(['in', 'out']), z.array(z.strictObject({ at: z.string(), is: z.enum(['in', 'out']) })).min(1)],
+          'expect is `in`, `out`, or a list of { at, is }',
+        ),
+      }),
+    )
+    .default([]),
 })

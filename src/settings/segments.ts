@@ -6,14 +6,14 @@ import { ALL_PERMISSIONS } from '../core/permissions.ts'
 import { parseMoment } from '../core/time.ts'
 import type { Event } from '../event/event.ts'
 import { parseFields } from '../event/fields.ts'
-import { Checker } from '../rules/checker.ts'
+import { Checker, isMapping } from '../rules/checker.ts'
 import { parseRule, type RuleLimits } from '../rules/parse.ts'
 import { resolveSegment, type Segment } from '../rules/resolve.ts'
 import type { Problem, ProblemPath, ResolvedRule } from '../rules/rule.ts'
 import { contentDescendants } from '../taxonomy/content.ts'
 import type { ConfigError, Document } from './document.ts'
-import { problemsOf } from './problems.ts'
-import { segmentsSchema } from './schema.ts'
+import { readItems } from './items.ts'
+import { segmentSchema } from './schema.ts'
 
 export type SegmentTest = {
   readonly name: string
@@ -32,7 +32,7 @@ export type SegmentSettings = {
 const REPEAT_MAX = 10_000
 const TEST_VISITOR = parseVisitorId('11111111-1111-4111-8111-111111111111') as VisitorId
 
-type RawTest = z.output<typeof segmentsSchema>['segments'][number]['tests'][number]
+type RawTest = z.output<typeof segmentSchema>['tests'][number]
 type RawEvent = RawTest['events'][number]
 
 function testEvents(check: Checker, raw: RawEvent, path: ProblemPath): Event[] {
@@ -80,28 +80,23 @@ function segmentTest(check: Checker, raw: RawTest, path: ProblemPath): SegmentTe
 }
 
 type Draft = Segment & { readonly name: string; readonly document: Document; readonly tests: readonly SegmentTest[] }
+type Drafts = { readonly byId: Map<AudienceId, Draft>; readonly ids: Set<string> }
 
 /** False where a segment of the file could not be read. */
-function readFile(document: Document, limits: RuleLimits, errors: ConfigError[], drafts: Map<AudienceId, Draft>): boolean {
-  const report = (problem: Problem) => errors.push(document.locate(problem))
-  const result = segmentsSchema.safeParse(document.value ?? { segments: [] }, { reportInput: true })
-  if (!result.success) {
-    problemsOf(result.error).forEach(report)
-    return false
-  }
-  let whole = true
-  result.data.segments.forEach((raw, i) => {
+function readFile(document: Document, limits: RuleLimits, errors: ConfigError[], drafts: Drafts): boolean {
+  const { items, readable } = readItems(document, 'segments', segmentSchema, errors, drafts.ids)
+  let whole = readable
+  for (const { path, raw, value } of items) {
     const check = new Checker()
-    const path = ['segments', i]
-    const id = raw.id as AudienceId
-    if (drafts.has(id)) check.value([...path, 'id'], `audience \`${id}\` is defined twice`)
-    if (raw.when === undefined) check.value(path, '`when` is missing')
-    const rule = raw.when === undefined ? undefined : parseRule(check, raw.when, [...path, 'when'], limits)
-    const tests = raw.tests.map((test, n) => segmentTest(check, test, [...path, 'tests', n]))
-    check.problems.forEach(report)
-    if (rule) drafts.set(id, { id, rule, name: raw.name ?? id, document, tests })
+    const when = isMapping(raw) ? raw['when'] : undefined
+    if (isMapping(raw) && when === undefined) check.value(path, '`when` is missing')
+    const rule = when === undefined ? undefined : parseRule(check, when, [...path, 'when'], limits)
+    const tests = value?.tests.map((test, n) => segmentTest(check, test, [...path, 'tests', n])) ?? []
+    errors.push(...check.problems.map((problem) => document.locate(problem)))
+    const id = value?.id as AudienceId | undefined
+    if (value && rule && id) drafts.byId.set(id, { id, rule, name: value.name ?? id, document, tests })
     else whole = false
-  })
+  }
   return whole
 }
 
@@ -112,14 +107,12 @@ export type Segments = {
 }
 
 export function readSegments(documents: readonly Document[], limits: RuleLimits, errors: ConfigError[]): Segments {
-  const drafts = new Map<AudienceId, Draft>()
-  const whole = documents
-    .map((document) => document.errors.length === 0 && readFile(document, limits, errors, drafts))
-    .every(Boolean)
+  const drafts: Drafts = { byId: new Map(), ids: new Set() }
+  const whole = documents.map((document) => readFile(document, limits, errors, drafts)).every(Boolean)
   const segments = new Map<AudienceId, SegmentSettings>()
-  for (const draft of drafts.values()) {
+  for (const draft of drafts.byId.values()) {
     const problems: Problem[] = []
-    const rule = resolveSegment(draft, drafts, contentDescendants, problems)
+    const rule = resolveSegment(draft, drafts.byId, contentDescendants, problems)
     if (whole) errors.push(...problems.map((problem) => draft.document.locate(problem)))
     if (rule) segments.set(draft.id, { id: draft.id, name: draft.name, file: draft.document.file, rule, tests: draft.tests })
   }

@@ -51,6 +51,14 @@ export async function storeOnce(
   if (block.maybeSent && (await storedRows(store, block)) === 0) await insert(`${token}-${Date.now()}`)
 }
 
+/** For the log: ClickHouse's message may quote a row. */
+const causeOf = (error: unknown): string =>
+  error instanceof StoreRefused
+    ? `ClickHouse error ${error.clickhouseCode}`
+    : error instanceof MadeleineError
+      ? error.code
+      : messageOf(error)
+
 export type Shipper = {
   add(name: string, maybeSent: boolean): void
   /** Resolves when every file added so far has left the spool; rejects with the store's error when one can't be shipped now. */
@@ -153,7 +161,7 @@ export function startShipper(options: {
           'a spool file could not be shipped yet',
         )
         const alone = failuresInARow === 1 && queue.length > 0
-        if (item.tries >= TRIES_MAX && alone) await giveUp(item, messageOf(error))
+        if (item.tries >= TRIES_MAX && alone) await giveUp(item, causeOf(error))
         else if (error instanceof MadeleineError && error.code === 'store_unreachable') queue.unshift(item)
         else queue.push(item)
         for (const drain of drains.splice(0)) drain.reject(error)

@@ -1,0 +1,108 @@
+import { describe, expect, it } from 'vitest'
+import { readAgent, readLanguage } from '../../src/collect/agent.ts'
+import { decideEvent, dropRequest, type EventInput } from '../../src/collect/decide.ts'
+import { DAY_MS, RETENTION_MAX_MS } from '../../src/core/duration.ts'
+import { ALL_PERMISSIONS, permissionSet } from '../../src/core/permissions.ts'
+
+const now = Date.UTC(2026, 10, 21, 12)
+const sources = new Map(
+  [
+    { id: 'open', hosts: undefined, permissions: ALL_PERMISSIONS },
+    { id: 'news', hosts: ['news.example'], permissions: ALL_PERMISSIONS },
+    { id: 'feed', hosts: undefined, permissions: permissionSet(['store', 'profile']) },
+    { id: 'shut', hosts: undefined, permissions: permissionSet(['report']) },
+  ].map((source) => [source.id, source]),
+)
+const allow = { sources, noSignal: 'allow', retentionMs: RETENTION_MAX_MS } as const
+const input = (given: Record<string, unknown>, more: Partial<EventInput> = {}): EventInput => ({
+  sender: 'browser',
+  form: 'json',
+  given: { source: 'open', ...given },
+  referer: undefined,
+  keyed: false,
+  nowMs: now,
+  ...more,
+})
+
+describe('what becomes of an event', () => {
+  it('without a consent signal is what the setting says', () => {
+    expect(decideEvent(input({}), allow)).toMatchObject({ kind: 'event', permissions: ALL_PERMISSIONS })
+    expect(decideEvent(input({}), { ...allow, noSignal: 'deny' })).toEqual({ kind: 'drop', reason: 'no_consent' })
+  })
+
+  it('with a consent signal, which this version does not read, is not kept', () => {
+    for (const signal of [{ gdpr: '1' }, { gdpr_consent: 'CPx' }, { gpp: 'DBAA' }, { us_privacy: '1---' }, { gdpr: '%%GDPR%%' }])
+      expect(decideEvent(input(signal), allow)).toEqual({ kind: 'drop', reason: 'consent_unread' })
+    expect(decideEvent(input({ gdpr: '0' }), allow)).toMatchObject({ kind: 'event' })
+  })
+
+  it('of a source that nobody declared is refused', () => {
+    for (const source of ['', 'other', undefined, 5])
+      expect(decideEvent(input({ source }), allow)).toMatchObject({ kind: 'refused', reason: 'unknown_source' })
+  })
+
+  it('from a page of another host is refused, subdomains belong', () => {
+    const from = (url: string) => decideEvent(input({ source: 'news', url }), allow)
+    expect(from('https://www.news.example/a')).toMatchObject({ kind: 'event' })
+    expect(from('https://news.example.evil.example/a')).toMatchObject({ reason: 'host_not_allowed' })
+    expect(from('https://notnews.example/a')).toMatchObject({ reason: 'host_not_allowed' })
+    expect(decideEvent(input({ source: 'news' }), allow)).toMatchObject({ reason: 'host_not_allowed' })
+  })
+
+  it('takes its address from the Referer where it has none', () => {
+    expect(decideEvent(input({}, { referer: 'https://news.example/' }), allow)).toMatchObject({
+      fields: { url: 'https://news.example/' },
+    })
+    expect(decideEvent(input({ url: 'https://a.example/' }, { referer: 'https://b.example/' }), allow)).toMatchObject({
+      fields: { host: 'a.example' },
+    })
+  })
+
+  it('has the time of its arrival, unless the request carries the key', () => {
+    const ts = new Date(now - DAY_MS).toISOString()
+    expect(decideEvent(input({ ts }), allow)).toMatchObject({ tsMs: now, ignored: ['ts'] })
+    expect(decideEvent(input({ ts }, { keyed: true }), allow)).toMatchObject({ tsMs: now - DAY_MS })
+  })
+
+  it('is refused as too old, in the future, or without a zone, to the millisecond', () => {
+    const at = (ts: unknown) => decideEvent(input({ ts }, { keyed: true }), allow)
+    expect(at(now - RETENTION_MAX_MS)).toMatchObject({ reason: 'too_old' })
+    expect(at(now - RETENTION_MAX_MS + 1)).toMatchObject({ kind: 'event' })
+    expect(at(now + 300_000)).toMatchObject({ kind: 'event' })
+    expect(at(now + 300_001)).toMatchObject({ reason: 'in_future' })
+    for (const ts of ['2026-11-20T10:00:00', '2026-02-30T10:00:00Z', '20.11.2026', 1.5, 'now'])
+      expect(at(ts), String(ts)).toMatchObject({ reason: 'invalid_field', field: 'ts' })
+  })
+
+  it('from a server has the permissions of its source', () => {
+    expect(decideEvent(input({ source: 'feed' }, { sender: 'server' }), allow)).toMatchObject({
+      permissions: permissionSet(['store', 'profile']),
+    })
+    expect(decideEvent(input({ source: 'shut' }, { sender: 'server' }), allow)).toEqual({ kind: 'drop', reason: 'no_store' })
+  })
+})
+
+describe('what becomes of a request', () => {
+  const person = { bot: false, optedOut: false, gpc: undefined, purpose: undefined }
+  it('goes through for a person, and not for a bot, an opt-out, a privacy signal or a prefetch', () => {
+    expect(dropRequest(person)).toBeUndefined()
+    expect(dropRequest({ ...person, bot: true })).toBe('bot')
+    expect(dropRequest({ ...person, optedOut: true })).toBe('opt_out')
+    expect(dropRequest({ ...person, purpose: 'prefetch;anonymous-client-ip' })).toBe('prefetch')
+    for (const gpc of ['1', '0, 1', ' 1 ']) expect(dropRequest({ ...person, gpc }), gpc).toBe('gpc')
+    for (const gpc of ['0', '', '10', '1.0']) expect(dropRequest({ ...person, gpc }), gpc).toBeUndefined()
+  })
+
+  it('a declared or an empty agent is a bot, a browser is not', () => {
+    expect(readAgent('')).toMatchObject({ bot: true })
+    expect(readAgent(undefined)).toMatchObject({ bot: true })
+    expect(readAgent('Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)')).toMatchObject({ bot: true })
+    const phone =
+      'Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Mobile/15E148 Safari/604.1'
+    expect(readAgent(phone)).toEqual({ bot: false, device: 'mobile', browser: 'Safari', os: 'iOS' })
+  })
+
+  it('the language is the first one as its primary subtag', () => {
+    expect(['de-DE,de;q=0.9', 'EN', 'zh-Hant-TW', '*', '', undefined].map(readLanguage)).toEqual(['de', 'en', 'zh', '', '', ''])
+  })
+})
