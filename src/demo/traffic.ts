@@ -45,12 +45,12 @@ function presence(random: Random, nowMs: number): { fromMs: number; toMs: number
 
 function makePerson(random: Random, nowMs: number): Person {
   const likes = new Map<Section, number>() // times as much as others do
-  for (let n = random.between(1, 3); n > 0; n--) {
+  for (let n = random.between(1, 2); n > 0; n--) {
     const site = random.pickBy(SITES, ({ share }) => share)
     const favourite = random.pickBy(site.sections, ({ share }) => share)
-    likes.set(favourite, random.between(10, 30))
+    likes.set(favourite, random.between(15, 40))
     // Who likes one section of a site mostly likes the site.
-    for (const section of site.sections) if (!likes.has(section)) likes.set(section, 5)
+    for (const section of site.sections) if (!likes.has(section)) likes.set(section, 7)
   }
   const [cart, pay] = random.pickBy(
     [
@@ -61,7 +61,7 @@ function makePerson(random: Random, nowMs: number): Person {
     ({ share }) => share,
   ).is as [number, number]
   const appeal = (section: Section) => section.share * (likes.get(section) ?? 1)
-  return { appeal, cart, pay, ...presence(random, nowMs), visits: 1 + random.repeats(random.chance(0.2) ? 0.9 : 0.65) }
+  return { appeal, cart, pay, ...presence(random, nowMs), visits: 1 + random.repeats(random.chance(0.16) ? 0.9 : 0.6) }
 }
 
 const siteAppeal = (site: Site, { appeal }: Habits): number =>

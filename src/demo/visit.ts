@@ -94,7 +94,7 @@ function seePage(random: Random, place: Place, cart: number, atMs: number, from:
     ts: atMs + Math.floor((dwellMs * (i + 1)) / (done.length + 1)),
   }))
   // Where a browser ends a page without warning, its dwell time is lost.
-  if (random.chance(0.8)) left.push({ event: 'dwell', ...about, ts: atMs + dwellMs, dwell_ms: dwellMs })
+  if (random.chance(0.7)) left.push({ event: 'dwell', ...about, ts: atMs + dwellMs, dwell_ms: dwellMs })
   return { view, left, url, dwellMs }
 }
 

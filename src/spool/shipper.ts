@@ -33,10 +33,13 @@ export async function storedRows(store: Store, name: Pick<SpoolName, 'partition'
   return row?.n ?? 0
 }
 
-/** Stores one block of events exactly once. `maybeSent`: an earlier try may have reached the store. */
+/**
+ * Stores one block of events exactly once. `maybeSent`: an earlier try may have reached the store. `token` names the block; a block of
+ * another batch under the same token is the same block sent by somebody else.
+ */
 export async function storeOnce(
   store: Store,
-  block: { readonly partition: string; readonly batch: bigint; readonly lines: Buffer; readonly maybeSent: boolean },
+  block: { readonly partition: string; readonly batch: bigint; readonly lines: Buffer; readonly maybeSent: boolean; readonly token?: string },
 ): Promise<void> {
   const insert = (token: string) =>
     store.insertLines({
@@ -46,7 +49,7 @@ export async function storeOnce(
       settings: { insert_deduplication_token: token },
     })
   if (block.maybeSent && (await storedRows(store, block)) > 0) return
-  const token = `${block.partition}-${block.batch}`
+  const token = block.token ?? `${block.partition}-${block.batch}`
   await insert(token)
   if (block.maybeSent && (await storedRows(store, block)) === 0) await insert(`${token}-${Date.now()}`)
 }

@@ -11,7 +11,15 @@ import { BROWSER_AGENT } from '../support/serve.ts'
 
 const CHROMIUM = '/usr/bin/chromium'
 export const hasChromium = existsSync(CHROMIUM)
-const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking']
+const ARGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  // Not Playwright's `userAgent`: a beacon sent while a page is left escapes what is emulated for that page, and says HeadlessChrome.
+  `--user-agent=${BROWSER_AGENT}`,
+]
 
 export const STUB =
   '<script>window.madeleine=window.madeleine||function(){(madeleine.q=madeleine.q||[]).push(arguments)}</script>'
@@ -52,9 +60,8 @@ export async function openPublisher(collectorPort: number) {
     image: (source: string, more = '') => `<img src="${collector}/p.gif?source=${source}${more}">`,
     tag: (source: string, attributes = '') =>
       `${STUB}<script async src="${collector}/t.js" data-source="${source}" ${attributes}></script>`,
-    /** A browser profile of its own, which says that it is an ordinary Chrome. */
-    profile: (options: BrowserContextOptions = {}): Promise<BrowserContext> =>
-      browser.newContext({ userAgent: BROWSER_AGENT, ...options }),
+    /** A browser profile of its own, with an empty cookie jar. */
+    profile: (options: BrowserContextOptions = {}): Promise<BrowserContext> => browser.newContext(options),
     async close() {
       await browser.close()
       server.closeAllConnections()
