@@ -11,7 +11,14 @@ export const DROP_REASONS = ['bot', 'prefetch', 'opt_out', 'gpc', 'no_consent', 
 export type DropReason = (typeof DROP_REASONS)[number]
 
 /** The sender is wrong: `/e` answers 400 with field and message, the pixel counts it. */
-export const REFUSAL_REASONS = ['invalid_field', 'unknown_source', 'host_not_allowed', 'too_old', 'in_future'] as const
+export const REFUSAL_REASONS = [
+  'invalid_field',
+  'unknown_source',
+  'host_not_allowed',
+  'too_old',
+  'in_future',
+  'body_too_large',
+] as const
 export type RefusalReason = (typeof REFUSAL_REASONS)[number]
 
 export type AcceptedEvent = {

@@ -9,8 +9,8 @@ import { sendTraffic } from './network.ts'
 import { eventsOf, simulateTraffic } from './traffic.ts'
 
 const SEED = 2026
-/** About 35,000 events: every audience of the sample configuration is large enough to be sent, and a slow machine is done within a minute. */
-const VISITORS = 1_600
+/** About 29,000 events: every audience of the sample configuration is large enough to be sent, and a slow machine is done within a minute. */
+const VISITORS = 1_500
 
 export type DemoResult = {
   readonly visitorsSent: number

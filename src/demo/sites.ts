@@ -85,7 +85,7 @@ export const AUTOS: Site = {
   sections: [
     section('tests/suv', '6', 4, 'five-suvs-compared seven-seats-for-less the-new-ridgeline'),
     section('tests/compact', '11', 3, 'small-cars-big-boots city-hatchbacks used-hatchback-check'),
-    section('electric', '22', 5, 'range-in-winter charging-at-home first-drive-volta-e cheapest-electric-cars'),
+    section('electric', '22', 6, 'range-in-winter charging-at-home first-drive-volta-e cheapest-electric-cars'),
     section('tests/luxury', '23', 1, 'silent-saloons a-week-in-a-coupe'),
     section('buying', '30', 3, 'lease-or-buy what-your-car-is-worth dealer-talk'),
     section('insurance', '31', 1, 'third-party-or-full no-claims-explained'),

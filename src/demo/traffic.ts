@@ -39,7 +39,7 @@ function presence(random: Random, nowMs: number): { fromMs: number; toMs: number
   const last = nowMs - VISIT_MAX_MS
   const kind = random.next()
   if (kind < 0.15) return { fromMs: nowMs - random.between(1, 9) * DAY_MS, toMs: last }
-  if (kind < 0.4) return { fromMs: first, toMs: nowMs - random.between(11, 20) * DAY_MS }
+  if (kind < 0.44) return { fromMs: first, toMs: nowMs - random.between(11, 20) * DAY_MS }
   return { fromMs: first, toMs: last }
 }
 
@@ -54,9 +54,9 @@ function makePerson(random: Random, nowMs: number): Person {
   }
   const [cart, pay] = random.pickBy(
     [
-      { share: 55, is: [0.05, 0.15] },
+      { share: 51, is: [0.05, 0.15] },
       { share: 25, is: [0.4, 0.3] },
-      { share: 20, is: [0.5, 0.8] },
+      { share: 24, is: [0.6, 0.85] },
     ],
     ({ share }) => share,
   ).is as [number, number]

@@ -62,7 +62,7 @@ function actions(random: Random, { site, section, page }: Place, cart: number): 
     done.push({ event: 'impression', ...ad, cost: random.between(1, 8) / 1_000 })
     if (random.chance(0.06)) done.push({ event: 'click', ...ad })
   }
-  if (site === TRAVEL && random.chance(section.folder === 'flights' || section.folder === 'stays/hotels' ? 0.5 : 0.12)) {
+  if (site === TRAVEL && random.chance(section.folder === 'flights' || section.folder === 'stays/hotels' ? 0.5 : 0.16)) {
     const nights = random.pick([2, 3, 3, 4, 7, 7, 10, 14])
     done.push({ event: 'search', 'attr.destination': random.pick(DESTINATIONS), 'attr.nights': nights })
   }

@@ -112,7 +112,13 @@ export async function importEvents(options: ImportOptions): Promise<ImportResult
     for (const { partition, batch, lines, before, rows: n } of open) {
       const block = Buffer.from(lines.map((line) => lineInBatch(line, batch)).join(''))
       // Named by the file and the place in it, so that two imports of one file at once store it once.
-      await storeOnce(store, { partition, batch, lines: block, maybeSent: before !== undefined, token: `import-${hash}-${number}-${partition}` })
+      await storeOnce(store, {
+        partition,
+        batch,
+        lines: block,
+        maybeSent: before !== undefined,
+        token: `import-${hash}-${number}-${partition}`,
+      })
       result.stored += n
     }
     await mark(open, 1)

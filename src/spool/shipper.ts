@@ -39,7 +39,13 @@ export async function storedRows(store: Store, name: Pick<SpoolName, 'partition'
  */
 export async function storeOnce(
   store: Store,
-  block: { readonly partition: string; readonly batch: bigint; readonly lines: Buffer; readonly maybeSent: boolean; readonly token?: string },
+  block: {
+    readonly partition: string
+    readonly batch: bigint
+    readonly lines: Buffer
+    readonly maybeSent: boolean
+    readonly token?: string
+  },
 ): Promise<void> {
   const insert = (token: string) =>
     store.insertLines({

@@ -58,3 +58,37 @@ export async function metric({ origin }: Pick<Serving, 'origin'>, series: string
   const line = text.split('\n').find((candidate) => candidate.startsWith(`${series} `))
   return Number(line?.slice(series.length + 1) ?? 0)
 }
+
+export type Answer = {
+  readonly status: number
+  readonly type: string
+  readonly text: string
+  /** The visitor id in the cookie that the answer sets. */
+  readonly visitor: string | undefined
+}
+
+async function answerOf(response: Response): Promise<Answer> {
+  const cookies = response.headers.getSetCookie().join('\n')
+  const visitor = /^__Host-mid=([0-9a-f-]{36})\./m.exec(cookies)?.[1]
+  return { status: response.status, type: response.headers.get('content-type') ?? '', text: await response.text(), visitor }
+}
+
+/** A hit on /p.gif as a browser without cookies sends it; `headers` may say otherwise. */
+export async function hitPixel(
+  { origin }: Pick<Serving, 'origin'>,
+  parameters: Readonly<Record<string, string>>,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Answer> {
+  const url = `${origin}/p.gif?${new URLSearchParams(parameters)}`
+  return answerOf(await fetch(url, { headers: { 'user-agent': BROWSER_AGENT, ...headers } }))
+}
+
+/** A POST of JSON to /e as a beacon, or to another route. A text goes as it is. */
+export async function postEvents(
+  { origin }: Pick<Serving, 'origin'>,
+  body: unknown,
+  { path = '/e', headers = {} }: { path?: string; headers?: Readonly<Record<string, string>> } = {},
+): Promise<Answer> {
+  const init = { method: 'POST', body: typeof body === 'string' ? body : JSON.stringify(body) }
+  return answerOf(await fetch(origin + path, { ...init, headers: { 'user-agent': BROWSER_AGENT, ...headers } }))
+}
