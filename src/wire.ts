@@ -67,6 +67,7 @@ export async function openCollector(environment: Environment, settings: Settings
     })
     const expire = () => expireOverdue(store, settings.retentionMs, now()).catch(() => {}) // tried again in an hour; answers filter by time anyway
     const expiring = setInterval(expire, EXPIRE_EVERY_MS)
+    expire()
     expiring.unref()
     return {
       app,

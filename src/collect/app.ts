@@ -15,7 +15,7 @@ import { parseBody } from './body.ts'
 import { type CollectCounts, countDecision } from './counts.ts'
 import { type AcceptedEvent, type DecideSettings, type Decision, decideEvent, type Sender } from './decide.ts'
 import { metricsText } from './metrics.ts'
-import { browserEvent, dropBrowserRequest, readVisitor, serverEvent } from './request.ts'
+import { browserEvent, readBrowserRequest, readVisitor, serverEvent } from './request.ts'
 
 type Env = { Bindings: HttpBindings }
 
@@ -48,7 +48,7 @@ export function makeCollector(parts: CollectorParts): Hono<Env> {
   const hasKey = (authorization: string | undefined): boolean =>
     expected !== undefined && authorization !== undefined && timingSafeEqual(digest(authorization), expected)
 
-  /** Counts the request's events as dropped, or keeps them. False where the disk did not take them. */
+  /** False where the disk did not take them. */
   async function keep(events: readonly Event[], nowMs: number): Promise<boolean> {
     if (events.length === 0) return true
     try {
@@ -68,10 +68,10 @@ export function makeCollector(parts: CollectorParts): Hono<Env> {
     const image = (status: 200 | 503, cookie?: string) =>
       c.body(GIF, status, cookie === undefined ? GIF_HEADERS : { ...GIF_HEADERS, 'set-cookie': cookie })
     counts.requests.add('p.gif')
-    const dropped = dropBrowserRequest(headers)
+    const browser = readBrowserRequest(headers)
     const query = url.indexOf('?')
-    const decision: Decision = dropped
-      ? { kind: 'drop', reason: dropped }
+    const decision: Decision = browser.dropped
+      ? { kind: 'drop', reason: browser.dropped }
       : decideEvent(
           {
             sender: 'browser',
@@ -87,8 +87,8 @@ export function makeCollector(parts: CollectorParts): Hono<Env> {
       countDecision(counts, decision)
       return image(200)
     }
-    const visitor = readVisitor(headers, signer, nowMs)
-    if (!(await keep([browserEvent(decision, visitor.id, headers)], nowMs))) return image(503)
+    const visitor = readVisitor(browser, signer, nowMs)
+    if (!(await keep([browserEvent(decision, visitor.id, browser)], nowMs))) return image(503)
     countDecision(counts, decision)
     return image(200, visitor.setCookie)
   })
@@ -168,16 +168,13 @@ export function makeCollector(parts: CollectorParts): Hono<Env> {
     const answerHeaders = { ...NOT_CACHED, ...corsHeaders(headers.origin) }
     const items = await readEvents(c, 'browser', hasKey(headers.authorization), nowMs)
     if (!Array.isArray(items)) return items as Response
-    const dropped = dropBrowserRequest(headers)
-    if (dropped || items.length === 0) {
-      for (const _ of items) counts.dropped.add(dropped ?? 'no_consent')
-      return c.body(null, 204, answerHeaders)
-    }
-    const visitor = readVisitor(headers, signer, nowMs)
+    const browser = readBrowserRequest(headers)
+    if (browser.dropped) for (const _ of items) counts.dropped.add(browser.dropped)
+    if (browser.dropped || items.length === 0) return c.body(null, 204, answerHeaders)
+    const visitor = readVisitor(browser, signer, nowMs)
     const cookie = visitor.setCookie === undefined ? {} : { 'set-cookie': visitor.setCookie }
-    const events = items.map(({ accepted }) => browserEvent(accepted, visitor.id, headers))
-    const response = await answer(c, events, items, nowMs, { ...answerHeaders, ...cookie })
-    return response
+    const events = items.map(({ accepted }) => browserEvent(accepted, visitor.id, browser))
+    return answer(c, events, items, nowMs, { ...answerHeaders, ...cookie })
   })
 
   app.post('/v1/events', limited, async (c) => {

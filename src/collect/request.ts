@@ -4,8 +4,17 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { VisitorId } from '../core/ids.ts'
 import type { Event } from '../event/event.ts'
 import { type CookieSigner, newVisitor, readCookies, visitorCookie } from '../identity/cookie.ts'
-import { readAgent, readLanguage } from './agent.ts'
+import { type Agent, readAgent, readLanguage } from './agent.ts'
 import { type AcceptedEvent, type DropReason, dropRequest } from './decide.ts'
+
+export type BrowserRequest = {
+  /** Why nothing of this request is kept. */
+  readonly dropped: DropReason | undefined
+  readonly agent: Agent
+  readonly language: string
+  /** The visitor cookie as it came, not yet verified. */
+  readonly cookie: string | undefined
+}
 
 export type Visitor = {
   readonly id: VisitorId
@@ -15,31 +24,27 @@ export type Visitor = {
 
 const single = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value.join(', ') : value)
 
-export function dropBrowserRequest(headers: IncomingHttpHeaders): DropReason | undefined {
-  return dropRequest({
-    bot: readAgent(headers['user-agent']).bot,
-    optedOut: readCookies(headers.cookie).optedOut,
-    gpc: single(headers['sec-gpc']),
-    purpose: single(headers['sec-purpose']) ?? single(headers['purpose']),
-  })
+export function readBrowserRequest(headers: IncomingHttpHeaders): BrowserRequest {
+  const agent = readAgent(headers['user-agent'])
+  const { visitor, optedOut } = readCookies(headers.cookie)
+  const purpose = single(headers['sec-purpose']) ?? single(headers['purpose'])
+  const dropped = dropRequest({ bot: agent.bot, optedOut, gpc: single(headers['sec-gpc']), purpose })
+  return { dropped, agent, language: readLanguage(headers['accept-language']), cookie: visitor }
 }
 
 /** Recognises the visitor or makes a new one. Asked only when an event is kept: who is not recorded gets no cookie. */
-export function readVisitor(headers: IncomingHttpHeaders, signer: CookieSigner, nowMs: number): Visitor {
-  const given = readCookies(headers.cookie).visitor
-  const cookie = given === undefined ? undefined : signer.verify(given, nowMs)
-  if (cookie?.kind === 'known') {
-    return { id: cookie.visitor, setCookie: cookie.refresh ? visitorCookie(signer.sign(cookie.visitor, nowMs)) : undefined }
+export function readVisitor({ cookie }: BrowserRequest, signer: CookieSigner, nowMs: number): Visitor {
+  const given = cookie === undefined ? undefined : signer.verify(cookie, nowMs)
+  if (given?.kind === 'known') {
+    return { id: given.visitor, setCookie: given.refresh ? visitorCookie(signer.sign(given.visitor, nowMs)) : undefined }
   }
   const id = newVisitor()
   return { id, setCookie: visitorCookie(signer.sign(id, nowMs)) }
 }
 
 /** The event of a browser: what it says, and what its headers say of it. */
-export function browserEvent(accepted: AcceptedEvent, visitor: VisitorId, headers: IncomingHttpHeaders): Event {
-  const { device, browser, os } = readAgent(headers['user-agent'])
-  const language = readLanguage(headers['accept-language'])
-  return { ...serverEvent(accepted, visitor), device, browser, os, language }
+export function browserEvent(accepted: AcceptedEvent, visitor: VisitorId, { agent, language }: BrowserRequest): Event {
+  return { ...serverEvent(accepted, visitor), device: agent.device, browser: agent.browser, os: agent.os, language }
 }
 
 export function serverEvent({ fields, tsMs, source, permissions }: AcceptedEvent, visitor: VisitorId): Event {

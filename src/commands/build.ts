@@ -1,4 +1,5 @@
 import { isoOf } from '../core/time.ts'
+import { expireOverdue } from '../engine/migrate.ts'
 import { buildAudiences, chooseAudiences } from '../membership/build.ts'
 import { now, withEvents } from '../wire.ts'
 import { type Flags, readContext } from './context.ts'
@@ -8,9 +9,12 @@ import { type Outcome, table } from './output.ts'
 export async function build(ids: readonly string[], flags: Flags): Promise<Outcome> {
   const { environment, settings } = readContext(flags)
   const audiences = chooseAudiences(settings.segments, ids)
-  const result = await withEvents(environment, settings, (store) =>
-    buildAudiences(store, { audiences, retentionMs: settings.retentionMs, now }),
-  )
+  const { retentionMs } = settings
+  const result = await withEvents(environment, settings, async (store) => {
+    const built = await buildAudiences(store, { audiences, retentionMs, now })
+    await expireOverdue(store, retentionMs, now()) // a directory that only commands open has no server to do it
+    return built
+  })
   const rows = result.audiences.map(({ id, size, entered, left, state }) => [id, size, entered, left, state])
   return {
     json: { watermark: isoOf(result.asOfMs), audiences: result.audiences },

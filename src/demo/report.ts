@@ -56,7 +56,7 @@ function nextCommands({ place, port, hidesServer, result }: DemoReport): string[
       ? ['# collect more', `${madeleine} serve ${on}`]
       : [
           "# be a visitor yourself: mind the cookie, and try it without -A (curl's own agent is a robot)",
-          `curl -i -A '${SAMPLE_AGENT}' -o - 'http://localhost:${port}/p.gif?source=autos&url=https://autos.example/electric/charging-at-home&category=22'`,
+          `curl -sD - -o /dev/null -A '${SAMPLE_AGENT}' 'http://localhost:${port}/p.gif?source=autos&url=https://autos.example/electric/charging-at-home&category=22'`,
         ]
   return [
     ...members,

@@ -18,8 +18,6 @@ export type Site = {
   readonly sections: readonly Section[]
 }
 
-export type Product = { readonly page: string; readonly priceCents: number }
-
 const section = (folder: string, category: string, share: number, pages: string): Section => ({
   folder,
   category,
@@ -27,27 +25,27 @@ const section = (folder: string, category: string, share: number, pages: string)
   pages: pages.split(' '),
 })
 
-/** Prices in cents; the shop's pages are its products. */
-const PRICES: Readonly<Record<string, number>> = {
-  'trail-runner-three': 11_990,
-  'city-sneaker-white': 7_990,
-  'winter-boot-oslo': 15_900,
-  'yoga-mat-cork': 4_490,
-  'dumbbell-set': 8_900,
-  'bike-helmet-lumen': 6_950,
-  'carry-on-forty': 14_900,
-  'packing-cubes': 2_490,
-  'neck-pillow': 1_990,
-  'cast-iron-pan': 5_990,
-  'stand-mixer-classic': 34_900,
-  'espresso-maker-duo': 22_900,
-  'smart-bulb-kit': 4_990,
-  'robot-vacuum-nine': 39_900,
-  'fitness-watch-lite': 12_900,
-  'noise-free-headphones': 19_900,
-}
-
-export const productOf = (page: string): Product => ({ page, priceCents: PRICES[page] ?? 2_000 })
+/** The shop's pages are its products; prices in cents. */
+export const PRICES: ReadonlyMap<string, number> = new Map(
+  Object.entries({
+    'trail-runner-three': 11_990,
+    'city-sneaker-white': 7_990,
+    'winter-boot-oslo': 15_900,
+    'yoga-mat-cork': 4_490,
+    'dumbbell-set': 8_900,
+    'bike-helmet-lumen': 6_950,
+    'carry-on-forty': 14_900,
+    'packing-cubes': 2_490,
+    'neck-pillow': 1_990,
+    'cast-iron-pan': 5_990,
+    'stand-mixer-classic': 34_900,
+    'espresso-maker-duo': 22_900,
+    'smart-bulb-kit': 4_990,
+    'robot-vacuum-nine': 39_900,
+    'fitness-watch-lite': 12_900,
+    'noise-free-headphones': 19_900,
+  }),
+)
 
 export const SHOP: Site = {
   source: 'shop',

@@ -23,7 +23,7 @@ const TRAFFIC_DAYS = 30
 const BETWEEN_VISITS_MS = 30 * MINUTE_MS
 /** Longer than any visit: 14 pages of at most 5 minutes, and an order. */
 const VISIT_MAX_MS = 90 * MINUTE_MS
-const SENDERS_PER_BOT = 25
+const PEOPLE_PER_BOT = 25
 
 /** Of a day's traffic, by the hour (UTC): the train in the morning, lunch, the sofa in the evening. */
 const HOURS = [2, 2, 1, 1, 1, 2, 6, 12, 12, 8, 8, 10, 14, 10, 8, 8, 10, 12, 16, 18, 20, 18, 12, 6].map((share, hour) => ({
@@ -52,10 +52,11 @@ function makePerson(random: Random, nowMs: number): Person {
     // Who likes one section of a site mostly likes the site.
     for (const section of site.sections) if (!likes.has(section)) likes.set(section, 7)
   }
+  // More generous than people are, so that among few visitors there are enough buyers for an audience.
   const [cart, pay] = random.pickBy(
     [
       { share: 51, is: [0.05, 0.15] },
-      { share: 25, is: [0.4, 0.3] },
+      { share: 25, is: [0.45, 0.25] },
       { share: 24, is: [0.6, 0.85] },
     ],
     ({ share }) => share,
@@ -117,10 +118,8 @@ export function simulateTraffic({ seed, nowMs, visitors }: TrafficSize): Sender[
     }
   })
   const random = makeRandom(seed - 1)
-  const bots = Array.from({ length: Math.ceil(visitors / SENDERS_PER_BOT) }, (): Sender => {
-    return { kind: 'bot', agent: random.pick(BOTS), language: '', hits: botHits(random, nowMs) }
-  })
-  return [...people, ...bots]
+  const bot = (): Sender => ({ kind: 'bot', agent: random.pick(BOTS), language: '', hits: botHits(random, nowMs) })
+  return people.flatMap((person, n) => (n % PEOPLE_PER_BOT === 0 ? [bot(), person] : [person]))
 }
 
 export const eventsOf = (senders: readonly Sender[], kind: Sender['kind']): number =>

@@ -1,8 +1,8 @@
-// One visit to a site, page by page: what happens, and in which requests it is reported. Pages with the pixel send each view as an image and the rest
-// as they are left; pages with the tag send it all in beacons, what was left with the next view. An order is reported by a pixel of its own.
+// One visit to a site, page by page: what happens, and in which requests it is reported. Pages with the pixel send one image an event, and do not know
+// how long they were looked at; pages with the tag send beacons, what happened on one page with the view of the next. An order is a pixel of its own.
 
 import type { Random } from './random.ts'
-import { AUTOS, type Product, productOf, type Section, SHOP, type Site, TRAVEL } from './sites.ts'
+import { AUTOS, PRICES, type Section, SHOP, type Site, TRAVEL } from './sites.ts'
 
 /** One event by the names of contract 2.1, `ts` in milliseconds. */
 export type SentEvent = { readonly event: string; readonly ts: number } & Fields
@@ -25,7 +25,7 @@ const CREATIVES = ['sale-a', 'sale-b', 'brand-film']
 const DESTINATIONS = ['Lisbon', 'Vienna', 'Palermo', 'Oslo', 'Kyoto', 'Tenerife']
 const DWELL_MIN_MS = 1_500
 const DWELL_MAX_MS = 5 * 60_000
-const PIXEL_VISITS = 0.6
+const PIXEL_VISITS = 0.5
 const PAGES_MAX = 14
 const CURRENCY = 'EUR'
 
@@ -50,12 +50,10 @@ type Action = { readonly event: string } & Fields
 
 /** What a visitor does on a page beside looking at it. */
 function actions(random: Random, { site, section, page }: Place, cart: number): Action[] {
-  if (site === SHOP) {
-    const { priceCents } = productOf(page)
-    return random.chance(cart)
-      ? [{ event: 'add_to_cart', value: euros(priceCents), currency: CURRENCY, 'attr.product': page }]
-      : []
-  }
+  const priceCents = PRICES.get(page)
+  if (priceCents !== undefined && random.chance(cart))
+    return [{ event: 'add_to_cart', value: euros(priceCents), currency: CURRENCY, 'attr.product': page }]
+  if (site === SHOP) return []
   const done: Action[] = []
   if (random.chance(0.12)) {
     const ad = { campaign: 'winter-sale', creative: random.pick(CREATIVES), placement: `${site.source}-side` }
@@ -70,7 +68,14 @@ function actions(random: Random, { site, section, page }: Place, cart: number): 
   return done
 }
 
-type SeenPage = { readonly view: SentEvent; readonly left: readonly SentEvent[]; readonly url: string; readonly dwellMs: number }
+type SeenPage = {
+  readonly view: SentEvent
+  readonly done: readonly SentEvent[]
+  /** Empty where a browser ended the page without warning. */
+  readonly dwell: readonly SentEvent[]
+  readonly url: string
+  readonly dwellMs: number
+}
 
 /** `from`: the address of the page before, if there was one on this visit. */
 function seePage(random: Random, place: Place, cart: number, atMs: number, from: string | undefined): SeenPage {
@@ -87,24 +92,19 @@ function seePage(random: Random, place: Place, cart: number, atMs: number, from:
     ...(referrer === '' ? {} : { referrer }),
   }
   const dwellMs = dwellOf(random)
-  const done = actions(random, place, cart)
-  const left: SentEvent[] = done.map((fields, i) => ({
-    ...fields,
-    ...about,
-    ts: atMs + Math.floor((dwellMs * (i + 1)) / (done.length + 1)),
-  }))
-  // Where a browser ends a page without warning, its dwell time is lost.
-  if (random.chance(0.7)) left.push({ event: 'dwell', ...about, ts: atMs + dwellMs, dwell_ms: dwellMs })
-  return { view, left, url, dwellMs }
+  const acts = actions(random, place, cart)
+  const done = acts.map((fields, i) => ({ ...fields, ...about, ts: atMs + Math.floor((dwellMs * (i + 1)) / (acts.length + 1)) }))
+  const dwell = random.chance(0.9) ? [{ event: 'dwell', ...about, ts: atMs + dwellMs, dwell_ms: dwellMs }] : []
+  return { view, done, dwell, url, dwellMs }
 }
 
-function orderOf(random: Random, cart: readonly Product[], atMs: number, orderId: string): SentEvent {
+function orderOf(random: Random, cartCents: number, atMs: number, orderId: string): SentEvent {
   return {
     event: 'conversion',
     ts: atMs + random.between(60_000, 240_000),
     url: `https://${SHOP.host}/checkout/thank-you`,
     referrer: `https://${SHOP.host}/checkout`,
-    value: euros(cart.reduce((sum, { priceCents }) => sum + priceCents, 0)),
+    value: euros(cartCents),
     currency: CURRENCY,
     order_id: orderId,
   }
@@ -117,26 +117,22 @@ export function visit(random: Random, site: Site, habits: Habits, startMs: numbe
     if (events.length > 0) hits.push({ via, source: site.source, events })
   }
   const hasPixel = random.chance(PIXEL_VISITS)
-  const cart: Product[] = []
+  let cartCents = 0
   let atMs = startMs
   let from: string | undefined
   let held: readonly SentEvent[] = []
   for (let pages = Math.min(PAGES_MAX, 1 + random.repeats(0.66)); pages > 0; pages--) {
     const section = random.pickBy(site.sections, habits.appeal)
     const page = random.pick(section.pages)
-    const { view, left, url, dwellMs } = seePage(random, { site, section, page }, habits.cart, atMs, from)
-    if (hasPixel) {
-      send('pixel', [view])
-      send(left.length === 1 && random.chance(0.4) ? 'pixel' : 'beacon', left)
-    } else {
-      send('beacon', [...held, view])
-      held = left
-    }
-    if (left.some(({ event }) => event === 'add_to_cart')) cart.push(productOf(page))
+    const { view, done, dwell, url, dwellMs } = seePage(random, { site, section, page }, habits.cart, atMs, from)
+    if (hasPixel) for (const event of [view, ...done]) send('pixel', [event])
+    else send('beacon', [...held, view])
+    held = hasPixel ? [] : [...done, ...dwell]
+    if (done.some(({ event }) => event === 'add_to_cart')) cartCents += PRICES.get(page) ?? 0
     atMs += dwellMs + random.between(300, 2_500)
     from = url
   }
   send('beacon', held)
-  if (cart.length > 0 && random.chance(habits.pay)) send('pixel', [orderOf(random, cart, atMs, orderId())])
+  if (cartCents > 0 && random.chance(habits.pay)) send('pixel', [orderOf(random, cartCents, atMs, orderId())])
   return hits
 }

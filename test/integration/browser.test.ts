@@ -61,7 +61,7 @@ describe.skipIf(!hasChromium && process.env['CI'] !== 'true')(
         expect(rows).toSatisfy(isDone)
         return rows
       }
-      return vi.waitFor(look, { timeout: 10_000, interval: 50 })
+      return vi.waitFor(look, { timeout: 30_000, interval: 50 })
     }
     const dropped = (reason: string) => metric(server, `madeleine_events_dropped_total{reason="${reason}",field=""}`)
 

@@ -102,7 +102,10 @@ describe('check', () => {
 
   it.fails('An environment variable that is not set is an error where it stands, and hides no other of its file', async () => {
     const { files, places } = marked({
-      'config/sources.yaml': 'sources:\n  - { id: site, name: ▸"${MADELEINE_TEST_UNSET}" }\n  - { id: ▸"Not An Id" }\n',
+      'config/sources.yaml': `sources:
+  - { id: site, name: ▸"\${MADELEINE_TEST_UNSET}" }
+  - { id: ▸"Not An Id" }
+`,
     })
     project = scratchProject({ ...OPEN_CONFIG, ...files })
     expect(await placesIn(project)).toEqual(places) // seen: the first only
