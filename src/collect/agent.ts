@@ -14,7 +14,7 @@ export type Agent = {
   readonly os: string
 }
 
-const BOT: Agent = { bot: true, device: 'other', browser: '', os: '' }
+const SILENT: Agent = { bot: true, device: 'other', browser: '', os: '' }
 const PLATFORMS: Readonly<Record<string, Agent['device']>> = { desktop: 'desktop', mobile: 'mobile', tablet: 'tablet', tv: 'tv' }
 /** Systems of which bowser does not name the platform, and which are desktop computers. */
 const DESKTOP_SYSTEMS: ReadonlySet<string> = new Set(['Windows', 'macOS', 'Linux', 'Chrome OS', 'FreeBSD', 'Ubuntu'])
@@ -22,10 +22,10 @@ const DESKTOP_SYSTEMS: ReadonlySet<string> = new Set(['Windows', 'macOS', 'Linux
 const parsed = new LRUCache<string, Agent>({ max: LIMITS.userAgentsCached })
 
 function parse(userAgent: string): Agent {
-  if (userAgent.trim() === '' || isbot(userAgent)) return BOT
+  if (userAgent.trim() === '') return SILENT
   const { browser, os, platform } = Bowser.parse(userAgent)
   const device = PLATFORMS[platform.type ?? ''] ?? (DESKTOP_SYSTEMS.has(os.name ?? '') ? 'desktop' : 'other')
-  return { bot: false, device, browser: browser.name ?? '', os: os.name ?? '' }
+  return { bot: isbot(userAgent), device, browser: browser.name ?? '', os: os.name ?? '' }
 }
 
 export function readAgent(userAgent: string | undefined): Agent {

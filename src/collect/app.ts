@@ -3,7 +3,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { HttpBindings } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
 import { messageOf } from '../core/errors.ts'
 import { parseVisitorId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -11,7 +10,7 @@ import { log } from '../core/log.ts'
 import type { Event } from '../event/event.ts'
 import type { CookieSigner } from '../identity/cookie.ts'
 import type { Spool } from '../spool/spool.ts'
-import { parseBody } from './body.ts'
+import { parseBody, readBodyText } from './body.ts'
 import { type CollectCounts, countDecision } from './counts.ts'
 import { type AcceptedEvent, type DecideSettings, type Decision, decideEvent, type Sender } from './decide.ts'
 import { metricsText } from './metrics.ts'
@@ -68,7 +67,8 @@ export function makeCollector(parts: CollectorParts): Hono<Env> {
     const image = (status: 200 | 503, cookie?: string) =>
       c.body(GIF, status, cookie === undefined ? GIF_HEADERS : { ...GIF_HEADERS, 'set-cookie': cookie })
     counts.requests.add('p.gif')
-    const browser = readBrowserRequest(headers)
+    const keyed = hasKey(headers.authorization)
+    const browser = readBrowserRequest(headers, keyed)
     const query = url.indexOf('?')
     const decision: Decision = browser.dropped
       ? { kind: 'drop', reason: browser.dropped }
@@ -78,7 +78,7 @@ export function makeCollector(parts: CollectorParts): Hono<Env> {
             form: 'query',
             given: Object.fromEntries(new URLSearchParams(query < 0 ? '' : url.slice(query + 1))),
             referer: headers.referer,
-            keyed: hasKey(headers.authorization),
+            keyed,
             nowMs,
           },
           settings,
@@ -101,7 +101,16 @@ export function makeCollector(parts: CollectorParts): Hono<Env> {
 
   /** Every event of a body, or the answer that refuses the body whole. */
   async function readEvents(c: Context<Env>, sender: Sender, keyed: boolean, nowMs: number): Promise<readonly Item[] | Response> {
-    const body = parseBody(await c.req.text())
+    const text = await readBodyText(c.env.incoming)
+    if (text === undefined) {
+      counts.dropped.add('body_too_large')
+      // The rest of the body is not read: the connection cannot carry another request.
+      return c.json({ error: `the body is larger than ${LIMITS.requestBytes} bytes` }, 413, {
+        ...NOT_CACHED,
+        connection: 'close',
+      })
+    }
+    const body = parseBody(text)
     if (!body.ok) {
       counts.dropped.add('invalid_field:body')
       return c.json(
@@ -139,14 +148,6 @@ export function makeCollector(parts: CollectorParts): Hono<Env> {
     return c.body(null, 204, headers)
   }
 
-  const limited = bodyLimit({
-    maxSize: LIMITS.requestBytes,
-    onError: (c) => {
-      counts.dropped.add('body_too_large')
-      return c.json({ error: `the body is larger than ${LIMITS.requestBytes} bytes` }, 413, NOT_CACHED)
-    },
-  })
-
   /** Pages that read the answer need it; beacons do not. Only configured origins get it, by name. */
   function corsHeaders(origin: string | undefined): Record<string, string> {
     if (origin === undefined || !settings.allowedOrigins.includes(origin)) return {}
@@ -161,14 +162,15 @@ export function makeCollector(parts: CollectorParts): Hono<Env> {
     }),
   )
 
-  app.post('/e', limited, async (c) => {
+  app.post('/e', async (c) => {
     const { headers } = c.env.incoming
     const nowMs = now()
     counts.requests.add('e')
     const answerHeaders = { ...NOT_CACHED, ...corsHeaders(headers.origin) }
-    const items = await readEvents(c, 'browser', hasKey(headers.authorization), nowMs)
+    const keyed = hasKey(headers.authorization)
+    const items = await readEvents(c, 'browser', keyed, nowMs)
     if (!Array.isArray(items)) return items as Response
-    const browser = readBrowserRequest(headers)
+    const browser = readBrowserRequest(headers, keyed)
     if (browser.dropped) for (const _ of items) counts.dropped.add(browser.dropped)
     if (browser.dropped || items.length === 0) return c.body(null, 204, answerHeaders)
     const visitor = readVisitor(browser, signer, nowMs)
@@ -177,11 +179,14 @@ export function makeCollector(parts: CollectorParts): Hono<Env> {
     return answer(c, events, items, nowMs, { ...answerHeaders, ...cookie })
   })
 
-  app.post('/v1/events', limited, async (c) => {
+  app.post('/v1/events', async (c) => {
     const nowMs = now()
     counts.requests.add('v1_events')
     if (!hasKey(c.env.incoming.headers.authorization))
-      return c.json({ error: 'this route needs Authorization: Bearer and the API key' }, 401, NOT_CACHED)
+      return c.json({ error: 'this route needs Authorization: Bearer and the API key' }, 401, {
+        ...NOT_CACHED,
+        connection: 'close',
+      })
     const items = await readEvents(c, 'server', true, nowMs)
     if (!Array.isArray(items)) return items as Response
     const events: Event[] = []

@@ -24,11 +24,12 @@ export type Visitor = {
 
 const single = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value.join(', ') : value)
 
-export function readBrowserRequest(headers: IncomingHttpHeaders): BrowserRequest {
+/** `keyed`: the request carried the API key. Its sender vouches for it, as a replay of a log does: it is not taken for a robot's by its user agent. */
+export function readBrowserRequest(headers: IncomingHttpHeaders, keyed: boolean): BrowserRequest {
   const agent = readAgent(headers['user-agent'])
   const { visitor, optedOut } = readCookies(headers.cookie)
   const purpose = single(headers['sec-purpose']) ?? single(headers['purpose'])
-  const dropped = dropRequest({ bot: agent.bot, optedOut, gpc: single(headers['sec-gpc']), purpose })
+  const dropped = dropRequest({ bot: agent.bot && !keyed, optedOut, gpc: single(headers['sec-gpc']), purpose })
   return { dropped, agent, language: readLanguage(headers['accept-language']), cookie: visitor }
 }
 

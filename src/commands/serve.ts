@@ -32,11 +32,12 @@ export async function startServing({ environment, settings }: Context): Promise<
     async stop() {
       const closed = once(server, 'close')
       server.close()
-      server.closeIdleConnections()
+      const idle = setInterval(() => server.closeIdleConnections(), 20)
       // Requests under way are answered; connections that only wait are not waited for.
       const patience = setTimeout(() => server.closeAllConnections(), 1_000)
       await closed
       clearTimeout(patience)
+      clearInterval(idle)
       await collector.close(SHIP_WITHIN_MS)
     },
   }

@@ -2,6 +2,7 @@
 
 import { createReadStream } from 'node:fs'
 import { createGunzip } from 'node:zlib'
+import { MadeleineError, messageOf } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 
 /** Numbered from 1, without the line end. `text` is undefined where the line is longer than the limit. */
@@ -13,7 +14,11 @@ export async function* readBytes(file: string, onBytes: (bytes: number) => void 
   raw.on('data', (chunk) => onBytes(chunk.length))
   const stream = file.endsWith('.gz') ? raw.pipe(createGunzip()) : raw
   raw.on('error', (error) => stream.destroy(error))
-  yield* stream as AsyncIterable<Buffer>
+  try {
+    yield* stream as AsyncIterable<Buffer>
+  } catch (error) {
+    throw new MadeleineError('usage', `${file} cannot be read: ${messageOf(error)}`, { cause: error })
+  }
 }
 
 const NEWLINE = 0x0a

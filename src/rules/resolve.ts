@@ -1,7 +1,7 @@
 // Puts referenced segments in their place and spells out categories with their descendants. Unknown segments and cycles are problems.
 
 import type { AudienceId } from '../core/ids.ts'
-import type { Match, Problem, ResolvedRule, Rule, TextTest } from './rule.ts'
+import type { Match, Problem, ProblemPath, ResolvedRule, Rule, TextTest } from './rule.ts'
 
 export type Segment = { readonly id: AudienceId; readonly rule: Rule }
 /** The category itself and everything below it. */
@@ -25,17 +25,18 @@ export function resolveSegment(
   descend: Descend,
   problems: Problem[] = [],
 ): ResolvedRule | undefined {
-  function resolve(rule: Rule, above: readonly AudienceId[]): ResolvedRule | undefined {
+  /** `named`: where this segment itself names the one that is being resolved. */
+  function resolve(rule: Rule, above: readonly AudienceId[], named: ProblemPath): ResolvedRule | undefined {
     switch (rule.kind) {
       case 'events':
         return { ...rule, where: rule.where.map((match) => withDescendants(match, descend)) }
       case 'not': {
-        const inner = resolve(rule.rule, above)
+        const inner = resolve(rule.rule, above, named)
         return inner && { kind: 'not', rule: inner }
       }
       case 'all':
       case 'any': {
-        const rules = rule.rules.map((item) => resolve(item, above))
+        const rules = rule.rules.map((item) => resolve(item, above, named))
         const good = rules.filter((item) => item !== undefined)
         return good.length === rules.length ? { kind: rule.kind, rules: good } : undefined
       }
@@ -48,12 +49,12 @@ export function resolveSegment(
         }
         if (above.includes(rule.id)) {
           if (rule.id === above[0])
-            problems.push({ path: own ? rule.path : [], at: 'value', message: `cycle: ${[...above, rule.id].join(' -> ')}` })
+            problems.push({ path: own ? rule.path : named, at: 'value', message: `cycle: ${[...above, rule.id].join(' -> ')}` })
           return undefined
         }
-        return resolve(other.rule, [...above, rule.id])
+        return resolve(other.rule, [...above, rule.id], own ? rule.path : named)
       }
     }
   }
-  return resolve(segment.rule, [segment.id])
+  return resolve(segment.rule, [segment.id], [])
 }

@@ -9,6 +9,8 @@ export type Document = {
   readonly file: string
   readonly value: unknown
   readonly errors: readonly ConfigError[]
+  /** False where the text is no YAML: `value` says nothing then. */
+  readonly readable: boolean
   /** A problem of `value`, at its place in the file. */
   locate(problem: Problem): ConfigError
 }
@@ -24,13 +26,16 @@ export function parseConfigFile(file: string, text: string, environment: Readonl
   }
   const errors = [...document.errors, ...document.warnings].map((error) => at(error.pos[0], error.message))
 
+  let readable = errors.length === 0
+
   visit(document, {
     Scalar(key, node) {
       if (key === 'key' || typeof node.value !== 'string' || !node.value.includes('${')) return
-      node.value = node.value.replace(VARIABLE, (_, name: string) => {
+      node.value = node.value.replace(VARIABLE, (whole, name: string) => {
         const value = environment[name]
-        if (value === undefined) errors.push(at(node.range?.[0] ?? 0, `environment variable ${name} is not set`))
-        return value ?? ''
+        if (value !== undefined) return value
+        errors.push(at(node.range?.[0] ?? 0, `environment variable ${name} is not set`))
+        return whole // not '', which would be a second error
       })
     },
   })
@@ -52,14 +57,16 @@ export function parseConfigFile(file: string, text: string, environment: Readonl
 
   let value: unknown = null
   try {
-    value = errors.length === 0 ? document.toJS({ maxAliasCount: 100 }) : null
+    value = readable ? document.toJS({ maxAliasCount: 100 }) : null
   } catch (error) {
+    readable = false
     errors.push(at(0, error instanceof Error ? error.message : String(error)))
   }
   return {
     file,
     value,
     errors,
+    readable,
     locate(problem) {
       const node = (problem.at === 'key' ? keyNode(problem.path) : undefined) ?? nodeAt(problem.path)
       return at(node?.range?.[0] ?? 0, problem.message)

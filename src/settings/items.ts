@@ -28,7 +28,7 @@ export function readItems<S extends z.ZodType>(
   errors: ConfigError[],
   ids: Set<string> = new Set(),
 ): Items<z.output<S>> {
-  if (document.errors.length > 0) return { items: [], readable: false }
+  if (!document.readable) return { items: [], readable: false }
   if (document.value === null || document.value === undefined) return { items: [], readable: true }
   const report = (path: ProblemPath, at: 'key' | 'value', message: string) => errors.push(document.locate({ path, at, message }))
   if (!isMapping(document.value) || !(key in document.value)) {

@@ -54,12 +54,9 @@ function readFiles(directory: string, environment: Readonly<Record<string, strin
     throw new ConfigurationError([{ file: directory, line: 1, column: 1, message: 'no such configuration directory' }])
   const errors: ConfigError[] = []
   const documents = new Map<string, Document>()
+  const shown = (name: string) => relative(process.cwd(), join(directory, name))
   const read = (name: string) => {
-    const document = parseConfigFile(
-      relative(process.cwd(), join(directory, name)) || name,
-      readFileSync(join(directory, name), 'utf8'),
-      environment,
-    )
+    const document = parseConfigFile(shown(name), readFileSync(join(directory, name), 'utf8'), environment)
     errors.push(...document.errors)
     documents.set(name, document)
   }
@@ -69,7 +66,7 @@ function readFiles(directory: string, environment: Readonly<Record<string, strin
     if ((FILES as readonly string[]).includes(name)) read(name)
     else if (isYaml(name))
       errors.push({
-        file: join(directory, name),
+        file: shown(name),
         line: 1,
         column: 1,
         message: `unknown file; this version knows ${FILES.join(', ')} and the folders ${FOLDERS.join(', ')}`,
@@ -79,7 +76,7 @@ function readFiles(directory: string, environment: Readonly<Record<string, strin
   for (const folder of NOT_YET)
     for (const name of listed(folder))
       errors.push({
-        file: join(directory, folder, name),
+        file: shown(join(folder, name)),
         line: 1,
         column: 1,
         message: `${folder} are not available in this version`,
@@ -88,7 +85,7 @@ function readFiles(directory: string, environment: Readonly<Record<string, strin
 }
 
 function readGeneral(document: Document | undefined, errors: ConfigError[]): z.output<typeof settingsSchema> {
-  const result = settingsSchema.safeParse(document?.errors.length === 0 ? (document.value ?? {}) : {}, { reportInput: true })
+  const result = settingsSchema.safeParse(document?.value ?? {}, { reportInput: true })
   if (result.success) return result.data
   if (document) errors.push(...problemsOf(result.error).map((problem) => document.locate(problem)))
   return settingsSchema.parse({})

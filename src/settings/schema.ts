@@ -70,7 +70,8 @@ export const segmentSchema = z.strictObject({
   id: audienceId,
   name: text.optional(),
   taxonomy: text.optional(),
-  when: z.unknown(),
+  /** Read by rules/parse.ts, which also says where it is missing. */
+  when: z.unknown().optional(),
   tests: z
     .array(
       z.strictObject({

@@ -85,21 +85,30 @@ describe('The collector', () => {
     const body = JSON.stringify({ source: 'site', url: URL_A })
     expect((await postEvents(server, body.padEnd(262_144))).status).toBe(204)
     const before = await dropped('body_too_large')
-    // Not over a shared connection: see the next test.
-    const headers = { authorization: `Bearer ${API_KEY}`, connection: 'close' }
+    const headers = { authorization: `Bearer ${API_KEY}` }
     expect((await postEvents(server, body.padEnd(262_145), { headers })).status).toBe(413)
     expect((await postEvents(server, body.padEnd(300_000), { path: '/v1/events', headers })).status).toBe(413)
     expect(await dropped('body_too_large')).toBe(before + 2)
   })
 
-  it.fails('An answer to a body that was not read says that its connection closes, so that no later request is lost on it', async () => {
+  /** The `Connection` header of the answer to a body of which the collector need not read the end. */
+  async function connectionAfter(path: string, bytes: number): Promise<string | undefined> {
     const agent = new Agent({ keepAlive: true })
-    const sent = request({ port: server.port, host: '127.0.0.1', agent, method: 'POST', path: '/e' }).end('{'.repeat(262_145))
+    const sent = request({ port: server.port, host: '127.0.0.1', agent, method: 'POST', path }).end('{'.repeat(bytes))
     const [response] = (await once(sent, 'response')) as [IncomingMessage]
     response.resume()
     await once(response, 'end')
     agent.destroy()
-    expect(response.headers.connection).toBe('close') // seen: keep-alive for 65 s, and closed half a second later
+    return response.headers.connection
+  }
+
+  it('A body that is too large closes its connection and says so, so that no later request is sent into it', async () => {
+    expect(await connectionAfter('/e', 262_145)).toBe('close')
+    expect(await connectionAfter('/e', 100)).toBe('keep-alive')
+  })
+
+  it('A large body without the key closes its connection and says so', async () => {
+    expect(await connectionAfter('/v1/events', 200_000)).toBe('close')
   })
 
   it('/v1/events is refused without the key, with a wrong one, and with an ill-formed visitor; with the key the visitor is kept', async () => {

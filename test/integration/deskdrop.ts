@@ -11,13 +11,6 @@ export const hasDeskdrop = existsSync(FILE)
 
 /** 351 days become 78, so that all of them lie inside retention. */
 const GAPS_DIVIDED_BY = 4.5
-/** What the bot check calls robots, of the file's 1,090 user agents: two native applications and one page-speed tester. */
-export const ROBOT_AGENTS: ReadonlySet<string> = new Set([
-  'Android - Native Mobile App',
-  'iOS - Native Mobile App',
-  'Mozilla/5.0 (Windows NT 6.1; WOW64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/51.0.2704.103 Safari/537.36 PTST/284',
-])
-
 export type Row = {
   readonly ts: number
   readonly event: string
