@@ -3,6 +3,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { VisitorId } from '../core/ids.ts'
 import type { Event } from '../event/event.ts'
+import { completeEvent } from '../event/fields.ts'
 import { type CookieSigner, newVisitor, readCookies, visitorCookie } from '../identity/cookie.ts'
 import { type Agent, readAgent, readLanguage } from './agent.ts'
 import { type AcceptedEvent, type DropReason, dropRequest } from './decide.ts'
@@ -44,10 +45,24 @@ export function readVisitor({ cookie }: BrowserRequest, signer: CookieSigner, no
 }
 
 /** The event of a browser: what it says, and what its headers say of it. */
-export function browserEvent(accepted: AcceptedEvent, visitor: VisitorId, { agent, language }: BrowserRequest): Event {
-  return { ...serverEvent(accepted, visitor), device: agent.device, browser: agent.browser, os: agent.os, language }
+export function browserEvent(
+  { fields, tsMs, source, permissions }: AcceptedEvent,
+  visitor: VisitorId,
+  browser: BrowserRequest,
+): Event {
+  const { agent, language } = browser
+  return completeEvent(fields, {
+    ts: tsMs,
+    visitor,
+    source,
+    permissions,
+    device: agent.device,
+    browser: agent.browser,
+    os: agent.os,
+    language,
+  })
 }
 
 export function serverEvent({ fields, tsMs, source, permissions }: AcceptedEvent, visitor: VisitorId): Event {
-  return { ...fields, ts: tsMs, visitor, source, permissions }
+  return completeEvent(fields, { ts: tsMs, visitor, source, permissions })
 }

@@ -15,7 +15,7 @@ export type Serving = { readonly port: number; readonly collector: Collector; st
 /** Listens on all interfaces; port 0 takes a free one. */
 export async function startServing({ environment, settings }: Context): Promise<Serving> {
   const collector = await openCollector(environment, settings)
-  const server = createAdaptorServer({ fetch: collector.app.fetch, overrideGlobalObjects: false }) as Server
+  const server = createAdaptorServer({ fetch: collector.app.fetch }) as Server
   server.keepAliveTimeout = 65_000 // longer than the usual load balancer's 60 s, so that it is the one to close
   try {
     server.listen(environment.port)

@@ -11,6 +11,15 @@ import { scrubText } from './scrub.ts'
 /** An event without what the receiver decides: who, when, under which permissions, and from where. */
 export type EventFields = Omit<Event, 'ts' | 'visitor' | 'permissions' | 'source'>
 
+/** What the receiver decides. */
+export type Received = Pick<Event, 'ts' | 'visitor' | 'permissions' | 'source'>
+/** What a browser's headers say of it. */
+export type FromHeaders = Pick<Event, 'device' | 'browser' | 'os' | 'language'>
+
+/** The whole event. Takes `fields` over: the caller must not use them again. */
+export const completeEvent = (fields: EventFields, received: Received | (Received & FromHeaders)): Event =>
+  Object.assign(fields, received)
+
 export type FieldProblem = { readonly field: string; readonly message: string }
 
 export type ParsedFields =
@@ -76,7 +85,12 @@ function attribute(field: string, value: unknown): string {
 
 type Draft = { -readonly [K in keyof EventFields]: EventFields[K] } & { attr: Record<string, string> }
 
-const emptyDraft = (): Draft => ({
+// With places for what completeEvent fills in: an object that keeps its shape is twice as cheap on the pixel's path as one copied with more keys.
+const emptyDraft = (): Draft & Record<keyof Received, unknown> => ({
+  ts: 0,
+  visitor: '',
+  source: '',
+  permissions: 0,
   event: 'page_view',
   ...NO_PAGE,
   referrer_host: '',

@@ -27,9 +27,21 @@ export function spoolName({ partition, batch, state }: SpoolName): string {
 
 /** The Monday (UTC, yyyymmdd) of the week of `ts`: toMonday(ts), the partition key of `events`. 1970-01-01 was a Thursday. */
 export function partitionOf(tsMs: number): string {
+  if (tsMs >= recent.startMs && tsMs < recent.startMs + WEEK_MS) return recent.partition
+  recent = weekOf(tsMs)
+  return recent.partition
+}
+
+type Week = { readonly startMs: number; readonly partition: string }
+const WEEK_MS = 7 * DAY_MS
+/** Nearly every event is of the week of the one before. */
+let recent: Week = weekOf(0)
+
+function weekOf(tsMs: number): Week {
   const days = Math.floor(tsMs / DAY_MS)
   const monday = days - ((((days + 3) % 7) + 7) % 7)
-  return new Date(monday * DAY_MS).toISOString().slice(0, 10).replaceAll('-', '')
+  const startMs = monday * DAY_MS
+  return { startMs, partition: new Date(startMs).toISOString().slice(0, 10).replaceAll('-', '') }
 }
 
 /** First moment of a partition's week. */

@@ -17,6 +17,7 @@ import { parseSpoolName, partitionStartMs, type SpoolName } from './names.ts'
 import { DATA_ERRORS, splitRefused } from './refusal.ts'
 import { EVENT_COLUMNS } from './row.ts'
 
+const NEWLINE = 0x0a
 const RETRY_FIRST_MS = 100
 const RETRY_MAX_MS = 5_000
 /** Tries after which a file that fails alone, while others pass, is set aside whole. */
@@ -134,7 +135,7 @@ export function startShipper(options: {
     }
     await unlink(path)
     counts.filesShipped++
-    for (const byte of lines) if (byte === 0x0a) counts.rowsShipped++
+    for (let end = lines.indexOf(NEWLINE); end >= 0; end = lines.indexOf(NEWLINE, end + 1)) counts.rowsShipped++
     settle(item.file)
   }
 
