@@ -9,6 +9,8 @@ import { DAY_MS } from '../core/duration.ts'
 import { parseVisitorId, type VisitorId } from '../core/ids.ts'
 
 export const VISITOR_COOKIE = '__Host-mid'
+/** Where the browser keeps third-party cookies apart by site: the id of one browser on one site. */
+export const PARTITIONED_COOKIE = '__Host-midp'
 export const OPT_OUT_COOKIE = '__Host-mopt'
 /** Contract 3: 90 days. */
 const MAX_AGE_S = 7_776_000
@@ -57,21 +59,31 @@ export function makeSigner(key: string): CookieSigner {
   }
 }
 
-export type RequestCookies = { readonly visitor: string | undefined; readonly optedOut: boolean }
-
-export function readCookies(header: string | undefined): RequestCookies {
-  if (header === undefined) return { visitor: undefined, optedOut: false }
-  const cookies = parseCookie(header)
-  return { visitor: cookies[VISITOR_COOKIE], optedOut: cookies[OPT_OUT_COOKIE] !== undefined }
+/** Values as they came, not yet verified. */
+export type RequestCookies = {
+  readonly visitor: string | undefined
+  readonly partitioned: string | undefined
+  readonly optedOut: boolean
 }
 
-export const visitorCookie = (value: string): string =>
+export function readCookies(header: string | undefined): RequestCookies {
+  if (header === undefined) return { visitor: undefined, partitioned: undefined, optedOut: false }
+  const cookies = parseCookie(header)
+  return {
+    visitor: cookies[VISITOR_COOKIE],
+    partitioned: cookies[PARTITIONED_COOKIE],
+    optedOut: cookies[OPT_OUT_COOKIE] !== undefined,
+  }
+}
+
+export const visitorCookie = (value: string, partitioned: boolean): string =>
   stringifySetCookie({
-    name: VISITOR_COOKIE,
+    name: partitioned ? PARTITIONED_COOKIE : VISITOR_COOKIE,
     value,
     path: '/',
     maxAge: MAX_AGE_S,
     httpOnly: true,
     secure: true,
     sameSite: 'none',
+    ...(partitioned ? { partitioned } : {}),
   })

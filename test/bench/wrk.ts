@@ -28,5 +28,10 @@ export async function load({ url, headers, seconds, connections }: LoadOptions):
   if (!(requests > 0 && perSecond > 0)) throw new Error(`wrk was not answered:\n${stdout}`)
   const errors = found(/Socket errors: (.*)/)
   if (errors) throw new Error(`connections failed: ${errors}`)
-  return { requests, perSecond, p99: found(/^\s+99%\s+(\S+)/m) ?? '?', refused: Number(found(/Non-2xx or 3xx responses: (\d+)/) ?? 0) }
+  return {
+    requests,
+    perSecond,
+    p99: found(/^\s+99%\s+(\S+)/m) ?? '?',
+    refused: Number(found(/Non-2xx or 3xx responses: (\d+)/) ?? 0),
+  }
 }

@@ -38,16 +38,21 @@ describe('the visitor cookie', () => {
   })
 
   it('carries the attributes of the contract', () => {
-    const attributes = visitorCookie('v').split('; ').slice(1)
+    const attributes = visitorCookie('v', false).split('; ').slice(1)
     expect(new Set(attributes.map((attribute) => attribute.toLowerCase()))).toEqual(
       new Set(['max-age=7776000', 'path=/', 'httponly', 'secure', 'samesite=none']),
     )
-    expect(visitorCookie('v')).toMatch(/^__Host-mid=v;/)
+    expect(visitorCookie('v', false)).toMatch(/^__Host-mid=v;/)
+    expect(visitorCookie('v', true)).toMatch(/^__Host-midp=v;.*; Partitioned/)
   })
 
   it('stands beside an opt-out cookie, which is seen', () => {
-    expect(readCookies('a=b; __Host-mid=x; __Host-mopt=1')).toEqual({ visitor: 'x', optedOut: true })
-    expect(readCookies('__Host-mid=x')).toEqual({ visitor: 'x', optedOut: false })
-    expect(readCookies(undefined)).toEqual({ visitor: undefined, optedOut: false })
+    expect(readCookies('a=b; __Host-mid=x; __Host-midp=y; __Host-mopt=1')).toEqual({
+      visitor: 'x',
+      partitioned: 'y',
+      optedOut: true,
+    })
+    expect(readCookies('__Host-mid=x')).toEqual({ visitor: 'x', partitioned: undefined, optedOut: false })
+    expect(readCookies(undefined)).toEqual({ visitor: undefined, partitioned: undefined, optedOut: false })
   })
 })

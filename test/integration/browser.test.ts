@@ -10,7 +10,7 @@ import { metric, type Serving, startServe } from '../support/serve.ts'
 import { hasChromium, jar, openPublisher, visit } from './publisher.ts'
 
 /** A test, a source: what one has sent late cannot be taken for another's. */
-const SOURCES = ['tag', 'image', 'twice', 'gpc', 'optout', 'dwell'] as const
+const SOURCES = ['tag', 'image', 'twice', 'gpc', 'optout', 'dwell', 'apart'] as const
 type Source = (typeof SOURCES)[number]
 type Stored = { event: string; url: string; category: string[]; visitor: string; dwell: number | null }
 
@@ -153,6 +153,19 @@ describe.skipIf(!hasChromium && process.env['CI'] !== 'true')(
       expect(rows[1]?.dwell).toBeGreaterThanOrEqual(150)
     })
 
-    it.todo('A browser that refuses third-party cookies is one visitor a site: __Host-midp comes back where __Host-mid does not')
+    it('A browser that refuses third-party cookies is one visitor on a site: the partitioned cookie comes back', async () => {
+      const strict = await openPublisher(server.port, { thirdPartyCookies: false })
+      try {
+        const profile = await strict.profile()
+        const address = strict.page('/apart', strict.tag('apart', 'data-dwell="off"'))
+        await visit(profile, address, 'e')
+        await visit(profile, strict.page('/apart/image', strict.image('apart')), 'p.gif')
+        const rows = await storedUntil('apart', (all) => all.length === 2)
+        expect(rows[0]?.visitor).toBe(rows[1]?.visitor)
+        expect(Object.keys(await jar(profile))).toEqual(['__Host-midp'])
+      } finally {
+        await strict.close()
+      }
+    })
   },
 )

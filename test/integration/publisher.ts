@@ -28,16 +28,19 @@ export const STUB =
  * Chrome's default takes third-party cookies; Debian's build and profiles without preferences of their own refuse them (`Sec-Fetch-Storage-Access: none`,
  * Chromium 156 of bookworm). The preference is read at start only, so the profile is written first.
  */
-async function launch(profile: string): Promise<Browser> {
+async function launch(profile: string, thirdPartyCookies: boolean): Promise<Browser> {
   mkdirSync(join(profile, 'Default'))
-  writeFileSync(join(profile, 'Default', 'Preferences'), JSON.stringify({ profile: { cookie_controls_mode: 0 } }))
+  writeFileSync(
+    join(profile, 'Default', 'Preferences'),
+    JSON.stringify({ profile: { cookie_controls_mode: thirdPartyCookies ? 0 : 1 } }),
+  )
   const context = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, args: ARGS })
   const browser = context.browser()
   if (!browser) throw new Error('Chromium was started and is not there')
   return browser
 }
 
-export async function openPublisher(collectorPort: number) {
+export async function openPublisher(collectorPort: number, { thirdPartyCookies = true } = {}) {
   const collector = `http://b.localhost:${collectorPort}`
   /** The page's HTML by its path. */
   const pages = new Map<string, string>()
@@ -48,7 +51,7 @@ export async function openPublisher(collectorPort: number) {
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   const origin = `http://a.localhost:${(server.address() as AddressInfo).port}`
   const directory = mkdtempSync(join(tmpdir(), 'mad-chromium-'))
-  const browser = await launch(directory)
+  const browser = await launch(directory, thirdPartyCookies)
 
   return {
     collector,
