@@ -1,5 +1,5 @@
 // Bundles src/ into dist/ and the tag into dist/t.js. Run by `npm ci` (prepare), so a fresh checkout has a working command.
-import { chmodSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, rmSync, symlinkSync } from 'node:fs'
 import { build } from 'esbuild'
 
 rmSync('dist', { recursive: true, force: true })
@@ -26,3 +26,9 @@ await build({
   logLevel: 'warning',
 })
 chmodSync('dist/main.js', 0o755)
+
+// npm links the commands of dependencies, not of the project itself: with this `npx madeleine` starts at once and without asking a registry.
+if (existsSync('node_modules/.bin')) {
+  rmSync('node_modules/.bin/madeleine', { force: true })
+  symlinkSync('../../dist/main.js', 'node_modules/.bin/madeleine')
+}
