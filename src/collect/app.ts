@@ -64,8 +64,9 @@ export function makeCollector(parts: CollectorParts): Hono<Env> {
   app.get('/p.gif', async (c) => {
     const { headers, url = '' } = c.env.incoming
     const nowMs = now()
+    // Not c.body(), which fills a Headers object that is only taken apart again for Node.
     const image = (status: 200 | 503, cookie?: string) =>
-      c.body(GIF, status, cookie === undefined ? GIF_HEADERS : { ...GIF_HEADERS, 'set-cookie': cookie })
+      new Response(GIF, { status, headers: cookie === undefined ? GIF_HEADERS : { ...GIF_HEADERS, 'set-cookie': cookie } })
     counts.requests.add('p.gif')
     const keyed = hasKey(headers.authorization)
     const browser = readBrowserRequest(headers, keyed)

@@ -24,6 +24,9 @@ export const LIMITS = {
   pageRows: 100_000,
   /** User agents whose parsed form is kept: 52 microseconds to parse one, 558 distinct in 10,000 lines of a real log. */
   userAgentsCached: 5_000,
+  /** Pages whose parsed form is kept, and the longest address worth keeping: some 5 MB at the most. */
+  pagesCached: 10_000,
+  pageCachedChars: 256,
   /** `ts` may lie this far ahead of our clock (contract 3). */
   futureMs: 5 * 60_000,
 } as const
