@@ -6,9 +6,8 @@ import { events } from './migrations/001-events.ts'
 import { imports } from './migrations/002-imports.ts'
 import { membership } from './migrations/003-membership.ts'
 import { deliveries } from './migrations/004-deliveries.ts'
+import type { Migration } from './migrations/migration.ts'
 import type { Store } from './store.ts'
-
-export type Migration = { readonly id: number; readonly name: string; readonly statements: readonly string[] }
 
 export const MIGRATIONS: readonly Migration[] = [events, imports, membership, deliveries]
 

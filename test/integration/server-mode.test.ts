@@ -1,19 +1,16 @@
 // The same commands against a ClickHouse server (CLICKHOUSE_URL) instead of the embedded engine: the server is down when the collector starts to
 // have events, and comes back.
 
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { runCommand, runJson } from '../support/cli.ts'
 import { OPEN_CONFIG, type Project, scratchProject } from '../support/scratch.ts'
 import { BROWSER_AGENT, metric, startServe } from '../support/serve.ts'
-
-type Server = { readonly url: string; stop(): Promise<void> }
+import { type Server, startClickHouse } from '../support/store.ts'
 
 let project: Project
-let servers: ChildProcess[]
+let servers: Server[]
 beforeEach(() => {
   project = scratchProject({
     ...OPEN_CONFIG,
@@ -22,28 +19,15 @@ beforeEach(() => {
   })
   servers = []
 })
-afterEach(() => {
-  for (const server of servers) server.kill('SIGKILL')
+afterEach(async () => {
+  for (const server of servers) await server.stop()
   project.remove()
 })
 
-async function startClickHouse(port = 0): Promise<Server> {
-  const child = spawn(
-    process.execPath,
-    ['--import', 'tsx', 'test/support/clickhouse-server.ts', join(project.root, 'server'), String(port)],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  )
-  servers.push(child)
-  const [line] = (await once(child.stdout, 'data')) as [Buffer]
-  return {
-    url: line.toString().trim(),
-    async stop() {
-      child.kill('SIGKILL')
-      await once(child, 'exit')
-    },
-  }
+async function start(port?: number): Promise<Server> {
+  const server = await startClickHouse(join(project.root, 'server'), port)
+  servers.push(server)
+  return server
 }
 
 async function visit(origin: string): Promise<number> {
@@ -56,7 +40,7 @@ async function visit(origin: string): Promise<number> {
 
 describe('with CLICKHOUSE_URL', () => {
   it('events are collected while the server is away, stored once when it is back, and commands read them from there', async () => {
-    const server = await startClickHouse()
+    const server = await start()
     const env = { CLICKHOUSE_URL: server.url }
     const serving = await startServe(project, env)
     expect(await visit(serving.origin)).toBe(200)
@@ -69,7 +53,7 @@ describe('with CLICKHOUSE_URL', () => {
     expect(down.exitCode, down.stderr).toBe(3)
     expect(down.stderr.trim().split('\n')).toHaveLength(1)
 
-    await startClickHouse(Number(new URL(server.url).port))
+    await start(Number(new URL(server.url).port))
     await expect.poll(() => metric(serving, 'madeleine_spool_rows_shipped_total'), { timeout: 30_000 }).toBe(11)
     const built = await runJson<{ audiences: { id: string; size: number }[] }>(project, ['build'], { env })
     expect(built.audiences.map(({ id, size }) => [id, size])).toEqual([

@@ -21,9 +21,11 @@ export type StoreMode = (typeof STORE_MODES)[number]
 
 const root = new URL('../..', import.meta.url).pathname
 
+export type Server = { readonly url: string; stop(): Promise<void> }
+
 /** A ClickHouse server as far as the client can tell: its own process, on a TCP port. */
-async function startServer(directory: string): Promise<{ url: string; stop(): Promise<void> }> {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'test/support/clickhouse-server.ts', directory], {
+export async function startClickHouse(directory: string, port = 0): Promise<Server> {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'test/support/clickhouse-server.ts', directory, String(port)], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -31,6 +33,7 @@ async function startServer(directory: string): Promise<{ url: string; stop(): Pr
   return {
     url: line.toString().trim(),
     async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return
       child.kill('SIGKILL')
       await once(child, 'exit')
     },
@@ -39,7 +42,7 @@ async function startServer(directory: string): Promise<{ url: string; stop(): Pr
 
 export async function openScratchStore(mode: StoreMode = 'embedded'): Promise<ScratchStore> {
   const directory = mkdtempSync(join(tmpdir(), 'madeleine-test-'))
-  const server = mode === 'server' ? await startServer(join(directory, 'server')) : undefined
+  const server = mode === 'server' ? await startClickHouse(join(directory, 'server')) : undefined
   const store = openStore({ url: server?.url, directory })
   await migrate(store)
   return {

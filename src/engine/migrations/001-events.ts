@@ -19,7 +19,7 @@
 // was merged before: the newest 1 % of the batches were found by reading 3.1 M of the 300 M rows.
 // `url` is origin and path put together again: stored twice it would be the widest column.
 
-import type { Migration } from '../migrate.ts'
+import type { Migration } from './migration.ts'
 
 export const events: Migration = {
   id: 1,

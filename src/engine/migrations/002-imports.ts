@@ -3,7 +3,7 @@
 // its rows are inserted and confirmed after: what lies between a kill can be asked of `events` by that batch.
 // Kept as long as the rows it speaks of may be.
 
-import type { Migration } from '../migrate.ts'
+import type { Migration } from './migration.ts'
 
 export const imports: Migration = {
   id: 2,

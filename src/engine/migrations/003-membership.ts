@@ -1,7 +1,7 @@
 // `members`: who is in which audience, by build. `builds`: one row an audience and build, written last and in one block: a build
 // without its rows here does not exist. A membership ends at the latest when the visitor's last event does (`expires`).
 
-import type { Migration } from '../migrate.ts'
+import type { Migration } from './migration.ts'
 
 export const membership: Migration = {
   id: 3,

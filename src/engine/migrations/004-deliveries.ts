@@ -2,7 +2,7 @@
 // delivery that is not in it were never delivered. A partner holds a visitor if the last finished delivery that names the visitor says `add`.
 // A row stays 7 days past the membership's own end, so that the removal can still be sent (contract 4).
 
-import type { Migration } from '../migrate.ts'
+import type { Migration } from './migration.ts'
 
 export const deliveries: Migration = {
   id: 4,
