@@ -3,6 +3,8 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { makeCollector } from './collect/app.ts'
 import { makeCounts } from './collect/counts.ts'
+import { causeOf, MadeleineError, messageOf } from './core/errors.ts'
+import { log } from './core/log.ts'
 import { applyRetention, expireOverdue, migrate } from './engine/migrate.ts'
 import { distFile } from './engine/package-files.ts'
 import { openStore, type Store } from './engine/store.ts'
@@ -10,17 +12,27 @@ import { makeSigner } from './identity/cookie.ts'
 import { cookieKey } from './identity/key.ts'
 import type { Environment } from './settings/environment.ts'
 import type { Settings } from './settings/load.ts'
+import { askOwner } from './spool/claim.ts'
 import { openSpool, type Spool, shipSpool } from './spool/spool.ts'
 
 export const now = (): number => Date.now()
 
-/** A store that is migrated and expires what the settings say. */
-export async function openReadyStore(environment: Environment, settings: Settings): Promise<Store> {
-  mkdirSync(environment.data, { recursive: true })
-  const store = openStore({ url: environment.clickhouseUrl, directory: environment.data })
+function openDataStore(environment: Environment): Store {
+  try {
+    mkdirSync(environment.data, { recursive: true })
+  } catch (error) {
+    throw new MadeleineError('usage', `the data directory cannot be made: ${messageOf(error)}`, {
+      hint: 'set MADELEINE_DATA or --data',
+    })
+  }
+  return openStore({ url: environment.clickhouseUrl, directory: environment.data })
+}
+
+/** Migrated. Retention is not touched here: only the owner of the data decides what is erased. */
+export async function openReadyStore(environment: Environment): Promise<Store> {
+  const store = openDataStore(environment)
   try {
     await migrate(store)
-    await applyRetention(store, settings.retentionMs)
     return store
   } catch (error) {
     await store.close()
@@ -29,12 +41,8 @@ export async function openReadyStore(environment: Environment, settings: Setting
 }
 
 /** Runs `work` on the store with everything that the spool held shipped into it. */
-export async function withEvents<T>(
-  environment: Environment,
-  settings: Settings,
-  work: (store: Store) => Promise<T>,
-): Promise<T> {
-  const store = await openReadyStore(environment, settings)
+export async function withEvents<T>(environment: Environment, work: (store: Store) => Promise<T>): Promise<T> {
+  const store = await openReadyStore(environment)
   try {
     await shipSpool(environment.data, store, now)
     return await work(store)
@@ -52,10 +60,41 @@ export type Collector = {
 
 const EXPIRE_EVERY_MS = 3_600_000
 
-export async function openCollector(environment: Environment, settings: Settings): Promise<Collector> {
-  const store = await openReadyStore(environment, settings)
+/** What retention has ended for is erased. A failure is told and tried again later: answers filter by time anyway. */
+export async function expire(store: Store, retentionMs: number): Promise<void> {
   try {
-    const spool = await openSpool({ data: environment.data, store, now })
+    await applyRetention(store, retentionMs)
+    await expireOverdue(store, retentionMs, now())
+  } catch (error) {
+    log.warn({ cause: causeOf(error) }, 'expiry failed and will be tried again')
+  }
+}
+
+/** For a command: where a server runs on the directory, it expires by its own settings. */
+export async function expireUnlessServed(environment: Environment, store: Store, retentionMs: number): Promise<void> {
+  if (!(await askOwner(environment.data, 'GET', '/role'))) await expire(store, retentionMs)
+}
+
+/**
+ * Claims the directory first: whoever is refused has changed nothing. A ClickHouse server that is away does not keep the collector from starting: events
+ * wait in the spool until it is back.
+ */
+export async function openCollector(environment: Environment, settings: Settings): Promise<Collector> {
+  const store = openDataStore(environment)
+  let isPrepared = false
+  const prepare = async (): Promise<void> => {
+    if (isPrepared) return
+    await migrate(store)
+    isPrepared = true
+  }
+  let spool: Spool | undefined
+  try {
+    spool = await openSpool({ data: environment.data, store, now, prepare })
+    await prepare().catch((error: unknown) => {
+      if (environment.clickhouseUrl === undefined || !(error instanceof MadeleineError && error.code === 'store_unreachable'))
+        throw error
+      log.warn('ClickHouse does not answer: events wait in the spool until it does')
+    })
     const app = makeCollector({
       settings,
       spool,
@@ -65,21 +104,22 @@ export async function openCollector(environment: Environment, settings: Settings
       now,
       counts: makeCounts(),
     })
-    const expire = () => expireOverdue(store, settings.retentionMs, now()).catch(() => {}) // tried again in an hour; answers filter by time anyway
-    const expiring = setInterval(expire, EXPIRE_EVERY_MS)
-    expire()
+    const expiring = setInterval(() => expire(store, settings.retentionMs), EXPIRE_EVERY_MS)
     expiring.unref()
+    if (isPrepared) await expire(store, settings.retentionMs)
+    const opened = spool
     return {
       app,
-      spool,
+      spool: opened,
       store,
       async close(withinMs) {
         clearInterval(expiring)
-        await spool.close(withinMs)
+        await opened.close(withinMs)
         await store.close()
       },
     }
   } catch (error) {
+    await spool?.close(0)
     await store.close()
     throw error
   }

@@ -1,7 +1,6 @@
 import { isoOf } from '../core/time.ts'
-import { expireOverdue } from '../engine/migrate.ts'
 import { buildAudiences, chooseAudiences } from '../membership/build.ts'
-import { now, withEvents } from '../wire.ts'
+import { expireUnlessServed, now, withEvents } from '../wire.ts'
 import { type Flags, readContext } from './context.ts'
 import { type Outcome, table } from './output.ts'
 
@@ -10,9 +9,9 @@ export async function build(ids: readonly string[], flags: Flags): Promise<Outco
   const { environment, settings } = readContext(flags)
   const audiences = chooseAudiences(settings.segments, ids)
   const { retentionMs } = settings
-  const result = await withEvents(environment, settings, async (store) => {
+  const result = await withEvents(environment, async (store) => {
     const built = await buildAudiences(store, { audiences, retentionMs, now })
-    await expireOverdue(store, retentionMs, now()) // a directory that only commands open has no server to do it
+    await expireUnlessServed(environment, store, retentionMs) // a directory that only commands open has no server to do it
     return built
   })
   const rows = result.audiences.map(({ id, size, entered, left, state }) => [id, size, entered, left, state])

@@ -15,7 +15,7 @@ export async function exportDestinations(
     if (!known.includes(id))
       throw new MadeleineError('usage', `unknown destination \`${id}\``, { hint: `known: ${known.join(', ') || 'none'}` })
   const destinations = settings.destinations.filter(({ id }) => ids.length === 0 || ids.includes(id))
-  const done = await withEvents(environment, settings, (store) =>
+  const done = await withEvents(environment, (store) =>
     exportAudiences({
       store,
       destinations,

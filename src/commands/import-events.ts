@@ -12,7 +12,7 @@ const REJECTS_SHOWN = 20
 export async function importEventsFile(file: string, flags: Flags): Promise<Outcome> {
   const { environment, settings } = readContext(flags)
   if (!existsSync(file) || !statSync(file).isFile()) throw new MadeleineError('usage', `no such file: ${file}`)
-  const store = await openReadyStore(environment, settings)
+  const store = await openReadyStore(environment)
   // The file is read twice: once for its hash, which makes a second import of it harmless, once for its rows.
   const progress = startProgress('importing', statSync(file).size * 2, 'bytes')
   try {

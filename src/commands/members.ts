@@ -16,7 +16,7 @@ export async function members(ids: readonly string[], flags: Flags & { readonly 
       hint: 'ISO 8601 with a zone, such as 2026-11-21T12:00:00Z',
     })
   const { retentionMs } = settings
-  const result = await withEvents(environment, settings, (store): Promise<Members> => {
+  const result = await withEvents(environment, (store): Promise<Members> => {
     const nowMs = now()
     return atMs === undefined
       ? readMembers(store, audiences, retentionMs, nowMs)

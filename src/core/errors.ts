@@ -51,3 +51,11 @@ export const messageOf = (error: unknown): string => (error instanceof Error ? e
 /** The code of a Node system error (`ENOENT`), or '' for anything else. */
 export const systemCode = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+
+/** What a log or another process may be told of an error: ClickHouse's message may quote a row. */
+export const causeOf = (error: unknown): string =>
+  error instanceof StoreRefused
+    ? `ClickHouse error ${error.clickhouseCode}`
+    : error instanceof MadeleineError
+      ? error.code
+      : messageOf(error)

@@ -3,10 +3,8 @@
 // connect again. Two that start one at once are sorted out by the engine's own lock: the loser exits with EXIT_LOCKED.
 
 import { spawn } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { closeSync, mkdirSync, openSync, readFileSync, realpathSync } from 'node:fs'
+import { closeSync, constants, mkdirSync, openSync, readFileSync, realpathSync } from 'node:fs'
 import { Agent, get, type IncomingMessage } from 'node:http'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { MadeleineError } from '../core/errors.ts'
@@ -15,12 +13,25 @@ import { distFile } from './package-files.ts'
 /** sun_path holds 108 bytes on Linux, 104 on macOS, the closing zero included. */
 const SOCKET_PATH_MAX_BYTES = 100
 const START_MAX_MS = 30_000
+export const ENGINE_SOCKET = 'engine.sock'
 
-/** Where a socket of the data directory lies: inside it, or under the temporary directory where that path would be too long for a socket. */
+const directories = new Map<string, number>()
+
+/**
+ * The address of a socket in the data directory. A path too long for a socket is written through the directory's own descriptor, which Linux
+ * allows; elsewhere it is refused, because a socket in another place would not keep two processes apart.
+ */
 export function socketPath(directory: string, name: string): string {
-  const inside = join(realpathSync(directory), name)
+  const real = realpathSync(directory)
+  const inside = join(real, name)
   if (Buffer.byteLength(inside) <= SOCKET_PATH_MAX_BYTES) return inside
-  return join(tmpdir(), `madeleine-${createHash('sha256').update(inside).digest('hex').slice(0, 24)}.sock`)
+  if (process.platform !== 'linux')
+    throw new MadeleineError('usage', `the path of the data directory is too long for a socket: ${real}`, {
+      hint: `${SOCKET_PATH_MAX_BYTES} bytes with the socket's name are possible`,
+    })
+  const descriptor = directories.get(real) ?? openSync(real, constants.O_RDONLY | constants.O_DIRECTORY)
+  directories.set(real, descriptor)
+  return `/proc/self/fd/${descriptor}/${name}`
 }
 
 export type Engine = {
@@ -42,13 +53,11 @@ function takeLease(socket: string): Promise<IncomingMessage> {
 
 type Start = { readonly exited: Promise<void>; readonly failure: () => string }
 
-function startEngine(directory: string, socket: string): Start {
-  const store = join(directory, 'clickhouse')
-  mkdirSync(store, { recursive: true })
+function startEngine(directory: string): Start {
   const logFile = join(directory, 'engine.log')
-  const output = openSync(logFile, 'w')
+  const output = openSync(logFile, 'a') // not emptied: a second one that loses the race for the directory must not wipe the winner's
   // Own session: a terminal's Ctrl-C must not reach the engine before the collector has shipped.
-  const child = spawn(process.execPath, [distFile('engine-process.js'), store, socket], {
+  const child = spawn(process.execPath, [distFile('engine-process.js'), directory], {
     stdio: ['ignore', 'ignore', output],
     detached: true,
     env: { ...process.env, UV_THREADPOOL_SIZE: '16' },
@@ -59,12 +68,12 @@ function startEngine(directory: string, socket: string): Start {
     child.on('exit', () => resolve())
     child.on('error', () => resolve())
   })
-  return { exited, failure: () => readFileSync(logFile, 'utf8').trim().split('\n')[0]?.slice(0, 300) ?? '' }
+  return { exited, failure: () => readFileSync(logFile, 'utf8').trim().split('\n').at(-1)?.slice(0, 300) ?? '' }
 }
 
 export function openEngine(directory: string): Engine {
   mkdirSync(directory, { recursive: true })
-  const socket = socketPath(directory, 'engine.sock')
+  const socket = socketPath(directory, ENGINE_SOCKET)
   const agent = new Agent({ keepAlive: true, maxSockets: 16, socketPath: socket } as ConstructorParameters<typeof Agent>[0])
   let lease: IncomingMessage | undefined
   let connecting: Promise<void> | undefined
@@ -73,6 +82,7 @@ export function openEngine(directory: string): Engine {
   async function connect(): Promise<void> {
     const until = Date.now() + START_MAX_MS
     let start: Start | undefined
+    let failure = ''
     for (;;) {
       try {
         const held = await takeLease(socket)
@@ -85,16 +95,17 @@ export function openEngine(directory: string): Engine {
         return
       } catch (error) {
         if (Date.now() > until)
-          throw new MadeleineError('store_unreachable', `the embedded engine did not start: ${start?.failure() || 'no answer'}`, {
+          throw new MadeleineError('store_unreachable', `the embedded engine did not start: ${failure || 'no answer'}`, {
             hint: `see engine.log in the data directory`,
             retry: true,
             cause: error,
           })
       }
-      start ??= startEngine(directory, socket)
+      start ??= startEngine(directory)
       const running = start
       const gone = await Promise.race([running.exited.then(() => true), delay(20).then(() => false)])
       if (gone) {
+        failure = running.failure()
         start = undefined // it failed, or lost the race for the directory to another one that will answer soon
         await delay(100)
       }

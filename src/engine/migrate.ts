@@ -1,7 +1,7 @@
 // Numbered migrations, applied in order and never changed once released. Every statement may run twice: two processes that start at
 // once, or one that is killed between a statement and its mark, do no harm.
 
-import { DAY_MS } from '../core/duration.ts'
+import { DAY_MS, HOUR_MS, RETENTION_MAX_MS } from '../core/duration.ts'
 import { events } from './migrations/001-events.ts'
 import { imports } from './migrations/002-imports.ts'
 import { membership } from './migrations/003-membership.ts'
@@ -33,32 +33,46 @@ export async function migrate(store: Store): Promise<void> {
 
 /** Makes the table's own expiry follow `retention` of the settings. Answers filter by time whatever the table still holds. */
 export async function applyRetention(store: Store, retentionMs: number): Promise<void> {
-  const days = Math.ceil(retentionMs / DAY_MS)
+  const seconds = Math.floor(retentionMs / 1_000)
   const [table] = await store.rows<{ ddl: string }>({
     owner: 'engine.retention',
     sql: `SELECT create_table_query AS ddl FROM system.tables WHERE database = 'madeleine' AND name = 'events'`,
   })
-  if (table?.ddl.includes(`toIntervalDay(${days})`)) return
-  await store.run({
-    owner: 'engine.retention',
-    sql: `ALTER TABLE madeleine.events MODIFY TTL toDateTime(ts) + INTERVAL ${days} DAY`,
-  })
+  const same = retentionMs === RETENTION_MAX_MS ? 'toIntervalDay(90)' : `toIntervalSecond(${seconds})`
+  if (table?.ddl.includes(same)) return
+  const interval = retentionMs === RETENTION_MAX_MS ? 'INTERVAL 90 DAY' : `INTERVAL ${seconds} SECOND`
+  await store.run({ owner: 'engine.retention', sql: `ALTER TABLE madeleine.events MODIFY TTL toDateTime(ts) + ${interval}` })
 }
 
+/** Rows may be overdue for so long before their partition is rewritten: half of what the contract allows, so that it happens about twice a day. */
+const OVERDUE_MS = 12 * HOUR_MS
+
+/** Tables that hold anything of a visitor, and when a row of theirs is due. */
+const EXPIRING = [
+  { table: 'events', due: (retentionMs: number) => ({ column: 'ts', afterMs: retentionMs }) },
+  { table: 'members', due: () => ({ column: 'expires', afterMs: 0 }) },
+  { table: 'deliveries', due: () => ({ column: 'expires', afterMs: 7 * DAY_MS }) },
+] as const
+
 /**
- * Rewrites partitions that hold rows past retention. A running engine expires them by itself when parts merge (`merge_with_ttl_timeout`); a quiet
- * partition, or a directory that only short commands open, would keep them for longer than a day.
+ * Rewrites partitions that hold rows long overdue. A running engine expires them by itself when parts merge (`merge_with_ttl_timeout`); a quiet
+ * partition, or a directory that only short commands open, would keep them for longer than a day. Returns how many.
  */
 export async function expireOverdue(store: Store, retentionMs: number, nowMs: number): Promise<number> {
-  const overdue = await store.rows<{ partition: string }>({
-    owner: 'engine.expire',
-    sql: `SELECT DISTINCT _partition_id AS partition FROM madeleine.events WHERE ts <= fromUnixTimestamp64Milli({limit:Int64}, 'UTC')`,
-    values: { limit: nowMs - retentionMs },
-  })
-  for (const { partition } of overdue)
-    await store.run({
+  let rewritten = 0
+  for (const { table, due } of EXPIRING) {
+    const { column, afterMs } = due(retentionMs)
+    const overdue = await store.rows<{ partition: string }>({
       owner: 'engine.expire',
-      sql: `OPTIMIZE TABLE madeleine.events PARTITION ID '${partition.replace(/\W/g, '')}' FINAL`,
+      sql: `SELECT DISTINCT _partition_id AS partition FROM madeleine.${table} WHERE ${column} <= fromUnixTimestamp64Milli({limit:Int64}, 'UTC')`,
+      values: { limit: nowMs - afterMs - OVERDUE_MS },
     })
-  return overdue.length
+    for (const { partition } of overdue)
+      await store.run({
+        owner: 'engine.expire',
+        sql: `OPTIMIZE TABLE madeleine.${table} PARTITION ID '${partition.replace(/\W/g, '')}' FINAL`,
+      })
+    rewritten += overdue.length
+  }
+  return rewritten
 }

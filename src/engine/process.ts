@@ -3,11 +3,13 @@
 // request and the engine goes too, so no orphan keeps the directory locked. Signals are ignored for that reason: Ctrl-C reaches the
 // whole process group, and the collector still needs the engine to ship what it has acknowledged.
 
-import { rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { totalmem } from 'node:os'
+import { join } from 'node:path'
 import { Session } from 'chdb'
 import { messageOf } from '../core/errors.ts'
+import { ENGINE_SOCKET, socketPath } from './embedded.ts'
 import { createFront } from './front.ts'
 
 /** ClickHouse's CANNOT_OPEN_FILE: another engine holds the directory. */
@@ -16,8 +18,11 @@ const SESSIONS = 8
 /** A process that started the engine and was killed before it took a lease must not leave it behind. */
 const FIRST_LEASE_MS = 15_000
 
-const [directory, socket] = process.argv.slice(2)
-if (directory === undefined || socket === undefined) process.exit(2)
+const data = process.argv[2]
+if (data === undefined) process.exit(2)
+const directory = join(data, 'clickhouse')
+mkdirSync(directory, { recursive: true })
+const socket = socketPath(data, ENGINE_SOCKET)
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
 process.on('SIGHUP', () => {})

@@ -1,10 +1,11 @@
 // One owner a data directory: whoever listens on its socket writes its spool. A second `serve` is refused; a command asks the owner to ship.
 // The socket is bound under a name of its own and then linked to the known name, which fails where one is there. A socket that nobody
-// answers on is a killed owner's and is moved away first.
+// answers on is a killed owner's and is removed first.
 
-import { linkSync, renameSync, rmSync } from 'node:fs'
+import { linkSync, mkdirSync, rmSync, statSync } from 'node:fs'
 import { createServer, request, type Server } from 'node:http'
-import { MadeleineError, messageOf, systemCode } from '../core/errors.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { causeOf, MadeleineError, systemCode } from '../core/errors.ts'
 import { socketPath } from '../engine/embedded.ts'
 
 export type Role = 'serve' | 'command'
@@ -39,6 +40,31 @@ async function listen(server: Server, path: string): Promise<void> {
   })
 }
 
+/** How long a take-over may last; one that is older was left by a process that was killed in it. */
+const TAKE_OVER_MAX_MS = 10_000
+
+/**
+ * Moves a dead owner's socket away. Asked again and moved under a lock of its own: between "nobody answers" and the move another process may have taken
+ * the place, and would be moved away alive.
+ */
+async function takeOver(directory: string, known: string): Promise<void> {
+  const lock = `${known}.takeover`
+  try {
+    mkdirSync(lock)
+  } catch (error) {
+    if (systemCode(error) !== 'EEXIST') throw error
+    const age = Date.now() - (statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Date.now())
+    if (age > TAKE_OVER_MAX_MS) rmSync(lock, { recursive: true, force: true })
+    await delay(20)
+    return
+  }
+  try {
+    if ((await askOwner(directory, 'GET', '/role')) === undefined) rmSync(known, { force: true })
+  } finally {
+    rmSync(lock, { recursive: true, force: true })
+  }
+}
+
 /** `onShip` answers a command that wants everything shipped. Rejects with `locked` where the directory has an owner. */
 export async function claimDirectory(directory: string, role: Role, onShip: () => Promise<void>): Promise<Claim> {
   const known = socketPath(directory, SOCKET)
@@ -48,40 +74,49 @@ export async function claimDirectory(directory: string, role: Role, onShip: () =
     else
       onShip().then(
         () => response.writeHead(204).end(),
-        (error: unknown) => response.writeHead(503).end(messageOf(error)),
+        (error: unknown) => response.writeHead(503).end(causeOf(error)),
       )
   })
   await listen(server, own)
-  for (let attempt = 0; ; attempt++) {
-    try {
-      linkSync(own, known)
-      break
-    } catch (error) {
-      const owner = systemCode(error) === 'EEXIST' ? await askOwner(directory, 'GET', '/role') : undefined
-      if (owner || attempt >= 5 || systemCode(error) !== 'EEXIST') {
-        await new Promise((resolve) => server.close(resolve))
-        throw new MadeleineError('locked', `${directory} is in use by another madeleine ${owner?.body ?? 'process'}`, {
-          hint:
-            owner?.body === 'serve' ? 'stop it first, or choose another directory with --data' : 'try again when it has finished',
-          retry: owner?.body === 'command',
-          cause: error,
+  const close = () => {
+    server.closeAllConnections()
+    return new Promise((resolve) => server.close(resolve))
+  }
+  try {
+    while (!tryLink(own, known)) {
+      const owner = await askOwner(directory, 'GET', '/role')
+      if (owner) {
+        const hint =
+          owner.body === 'serve' ? 'stop it first, or choose another directory with --data' : 'try again when it has finished'
+        throw new MadeleineError('locked', `${directory} is in use by another madeleine ${owner.body}`, {
+          hint,
+          retry: owner.body === 'command',
         })
       }
-      const dead = `${own}.dead`
-      try {
-        renameSync(known, dead)
-        rmSync(dead)
-      } catch {
-        // another process moved it first
-      }
+      await takeOver(directory, known)
     }
+  } catch (error) {
+    await close()
+    throw error
+  } finally {
+    rmSync(own, { force: true })
   }
-  rmSync(own, { force: true })
+  const { ino } = statSync(known)
   return {
     async release() {
-      rmSync(known, { force: true })
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
+      if (statSync(known, { throwIfNoEntry: false })?.ino === ino) rmSync(known, { force: true })
+      await close()
     },
+  }
+}
+
+/** False where the name is taken. */
+function tryLink(own: string, known: string): boolean {
+  try {
+    linkSync(own, known)
+    return true
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST') return false
+    throw error
   }
 }

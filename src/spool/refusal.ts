@@ -1,11 +1,11 @@
 // What to do with a file whose rows ClickHouse refuses: part the good lines from the bad.
 // The refused file stays until its pieces are complete on disk; removing it is the one moment at which the pieces take its place.
 
-import { readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setAside } from './aside.ts'
 import type { NextBatch } from './batches.ts'
-import { type Batch, type SpoolName, spoolName } from './names.ts'
+import { type Batch, parseSpoolName, type SpoolName, spoolName } from './names.ts'
 import { moveLine } from './row.ts'
 
 /**
@@ -68,6 +68,11 @@ export function splitRefused(directory: string, name: SpoolName, reason: string,
   const path = join(directory, spoolName({ ...name, state: 'ready' }))
   const lines = readFileSync(path, 'utf8').split('\n')
   if (lines.at(-1) === '') lines.pop()
+  // What an earlier try left that did not get to its end: it would count once the refused file is gone.
+  for (const left of readdirSync(directory)) {
+    const state = parseSpoolName(left)?.state
+    if (typeof state === 'object' && state.splitOf === name.batch) unlinkSync(join(directory, left))
+  }
   const { parts, refused } = pieces(lines, name.batch, reason)
   setAside(directory, spoolName({ ...name, state: 'ready' }), refused)
   const made = parts.map((part) => {

@@ -5,11 +5,11 @@
 // A file the store refuses for its rows is split (refusal.ts); one that fails for any other reason is tried again later and never blocks the rest.
 
 import { mkdirSync } from 'node:fs'
-import { readFile, rename, unlink } from 'node:fs/promises'
+import { readFile, rename, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { DAY_MS } from '../core/duration.ts'
-import { MadeleineError, messageOf, StoreRefused, systemCode } from '../core/errors.ts'
+import { causeOf, MadeleineError, StoreRefused, systemCode } from '../core/errors.ts'
 import { log } from '../core/log.ts'
 import type { Store } from '../engine/store.ts'
 import type { NextBatch } from './batches.ts'
@@ -61,14 +61,6 @@ export async function storeOnce(
   if (block.maybeSent && (await storedRows(store, block)) === 0) await insert(`${token}-${Date.now()}`)
 }
 
-/** For the log: ClickHouse's message may quote a row. */
-const causeOf = (error: unknown): string =>
-  error instanceof StoreRefused
-    ? `ClickHouse error ${error.clickhouseCode}`
-    : error instanceof MadeleineError
-      ? error.code
-      : messageOf(error)
-
 export type Shipper = {
   add(name: string, maybeSent: boolean): void
   /** Resolves when every file added so far has left the spool; rejects with the store's error when one can't be shipped now. */
@@ -81,11 +73,13 @@ export type Shipper = {
 type Waiting = { readonly file: string; readonly name: SpoolName; maybeSent: boolean; tries: number }
 
 export function startShipper(options: {
+  /** Done before the first file is shipped, and again until it succeeds: the store may be away when a collector starts. */
+  readonly prepare?: () => Promise<void>
   readonly directory: string
   readonly store: Store
   readonly nextBatch: NextBatch
 }): Shipper {
-  const { directory, store, nextBatch } = options
+  const { directory, store, nextBatch, prepare = async () => {} } = options
   const queue: Waiting[] = []
   const counts = { filesShipped: 0, rowsShipped: 0, filesWaiting: 0, failures: 0 }
   const drains: { left: Set<string>; resolve: () => void; reject: (error: unknown) => void }[] = []
@@ -141,6 +135,7 @@ export function startShipper(options: {
 
   async function giveUp(item: Waiting, reason: string): Promise<void> {
     mkdirSync(join(directory, 'aside'), { recursive: true })
+    await writeFile(join(directory, 'aside', `${item.file}.reason`), `${reason}\n`)
     await rename(join(directory, item.file), join(directory, 'aside', item.file))
     log.error({ file: item.file, reason }, 'spool file set aside')
     settle(item.file)
@@ -159,6 +154,7 @@ export function startShipper(options: {
       }
       current = item.file
       try {
+        await prepare()
         await ship(item)
         waitMs = RETRY_FIRST_MS
         failuresInARow = 0
@@ -166,10 +162,7 @@ export function startShipper(options: {
         counts.failures++
         failuresInARow++
         item.tries++
-        log.warn(
-          { file: item.file, tries: item.tries, err: messageOf(error).slice(0, 500) },
-          'a spool file could not be shipped yet',
-        )
+        log.warn({ file: item.file, tries: item.tries, cause: causeOf(error) }, 'a spool file could not be shipped yet')
         const alone = failuresInARow === 1 && queue.length > 0
         if (item.tries >= TRIES_MAX && alone) await giveUp(item, causeOf(error))
         else if (error instanceof MadeleineError && error.code === 'store_unreachable') queue.unshift(item)

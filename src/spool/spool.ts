@@ -30,14 +30,15 @@ export async function openSpool(options: {
   readonly data: string
   readonly store: Store
   readonly now: () => number
+  readonly prepare: () => Promise<void>
 }): Promise<Spool> {
-  const { data, store, now } = options
+  const { data, store, now, prepare } = options
   const directory = spoolDirectory(data)
   let ship = async (): Promise<void> => {}
   const claim = await claimAsServe(data, () => ship())
   const nextBatch = makeBatches(now)
   const left = recoverSpool(directory)
-  const shipper = startShipper({ directory, store, nextBatch })
+  const shipper = startShipper({ directory, store, nextBatch, prepare })
   for (const file of left) shipper.add(file, true)
   const writer = openWriter({ directory, nextBatch, now, onReady: (file) => shipper.add(file, false) })
   ship = () => {
@@ -90,7 +91,9 @@ export async function shipSpool(data: string, store: Store, now: () => number): 
     }
     if (!owner && !(existsSync(directory) && readdirSync(directory).some((file) => parseSpoolName(file)))) return
     try {
-      const claim = await claimDirectory(data, 'command', async () => {})
+      const claim = await claimDirectory(data, 'command', () =>
+        Promise.reject(new MadeleineError('locked', 'a command holds the directory')),
+      )
       try {
         await shipLeftovers(directory, store, now)
       } finally {

@@ -9,6 +9,7 @@ import { closeSync, ftruncateSync, mkdirSync, openSync, renameSync, unlinkSync, 
 import { join } from 'node:path'
 import { MadeleineError, messageOf } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
+import { log } from '../core/log.ts'
 import type { NextBatch } from './batches.ts'
 import { type Batch, spoolName } from './names.ts'
 import { lineInBatch } from './row.ts'
@@ -69,16 +70,21 @@ export function openWriter({ directory, nextBatch, now, onReady, write = writeSy
     return file
   }
 
+  /** What cannot be closed stays `.open`: recovery at the next start ships it. */
   function rotateFile(file: OpenFile): void {
     open.delete(file.partition)
-    closeSync(file.fd)
-    if (file.bytes === 0) {
-      unlinkSync(file.path)
-      return
+    try {
+      closeSync(file.fd)
+      if (file.bytes === 0) {
+        unlinkSync(file.path)
+        return
+      }
+      const name = spoolName({ partition: file.partition, batch: file.batch, state: 'ready' })
+      renameSync(file.path, join(directory, name))
+      onReady(name)
+    } catch (error) {
+      log.error({ err: messageOf(error) }, 'a spool file could not be closed; it is shipped after the next start')
     }
-    const name = spoolName({ partition: file.partition, batch: file.batch, state: 'ready' })
-    renameSync(file.path, join(directory, name))
-    onReady(name)
   }
 
   /** Back to the last acknowledged byte. Where even that fails the file is left as it is, open: recovery cuts its torn end off. */

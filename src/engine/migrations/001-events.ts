@@ -13,7 +13,7 @@
 // A visitor costs about one granule a part, so parts and granularity multiply. 512 reads 13 times fewer rows than the default and costs full passes
 // nothing; 256 halves the rows again but not the time (1,000 visitors: 0.80 s and 0.68 s, against 1.1 s at 8,192 and half of the table): below 512 the smallest
 // compressed block, not the granule, is what is read. Weeks and not days: 91 partitions would be 91 granules a visitor, and an insert may touch at most 100.
-// Weeks and not months: expiry rewrites the oldest partition once a day, which is 8 % of the table and not a third.
+// Weeks and not months: expiry rewrites the oldest partition twice a day at the most, which is 8 % of the table and not a third.
 //
 // `batch` is the order of arrival (spool/batches.ts): late and imported events carry an old `ts` and a new batch. Its minmax index skips every part that
 // was merged before: the newest 1 % of the batches were found by reading 3.1 M of the 300 M rows.
