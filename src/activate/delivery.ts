@@ -34,7 +34,8 @@ const SIDES = `
       )
     UNION ALL
     SELECT visitor, max(deliveries.expires) AS ends, 0 AS as_member, 1 AS at_partner FROM madeleine.deliveries
-    WHERE destination = {destination:String} AND audience = {audience:String} AND delivery IN (
+    WHERE destination = {destination:String} AND audience = {audience:String}
+      AND deliveries.expires > fromUnixTimestamp64Milli({now:Int64}, 'UTC') - INTERVAL 7 DAY AND delivery IN (
       SELECT delivery FROM madeleine.delivery_log WHERE destination = {destination:String} AND audience = {audience:String}
     )
     GROUP BY visitor HAVING argMax(action, delivery) = 'add'
@@ -73,6 +74,40 @@ export async function prepareDelivery(
           FROM (${SIDES}) WHERE (${add}) OR (is_held AND NOT is_wanted)`,
     values: { ...valuesOf(target, moment), delivery },
   })
+}
+
+/** The highest number any delivery was given, finished or not; 0 where there is none. */
+export async function readLastDelivery(store: Store): Promise<number> {
+  const [row] = await store.rows<{ last: number }>({
+    owner: 'activate.last',
+    sql: 'SELECT max(number) AS last FROM (SELECT max(delivery) AS number FROM madeleine.deliveries UNION ALL SELECT max(delivery) FROM madeleine.delivery_log)',
+  })
+  return row?.last ?? 0
+}
+
+/** Asked after a delivery was prepared: builds are dropped when newer ones come, and one that is gone would read as an audience without members. */
+export async function isBuildThere(store: Store, { audience, build }: DeliveryTarget): Promise<boolean> {
+  const [row] = await store.rows<{ n: number }>({
+    owner: 'activate.build',
+    sql: 'SELECT count() AS n FROM madeleine.members WHERE build = {build:UInt64} AND audience = {audience:String}',
+    values: { build, audience },
+  })
+  return (row?.n ?? 0) > 0
+}
+
+/** What a prepared delivery says, counted from its rows. */
+export async function readWritten(
+  store: Store,
+  delivery: number,
+  { destination, audience }: DeliveryTarget,
+): Promise<{ added: number; removed: number }> {
+  const [row] = await store.rows<{ added: number; removed: number }>({
+    owner: 'activate.written',
+    sql: `SELECT countIf(action = 'add') AS added, countIf(action = 'remove') AS removed FROM madeleine.deliveries
+          WHERE destination = {destination:String} AND audience = {audience:String} AND delivery = {delivery:UInt64}`,
+    values: { destination, audience, delivery },
+  })
+  return row ?? { added: 0, removed: 0 }
 }
 
 export type DeliveryRow = { readonly visitor: string; readonly action: 'add' | 'remove' }

@@ -7,7 +7,16 @@ import { LIMITS } from '../core/limits.ts'
 import type { Store } from '../engine/store.ts'
 import { readLatestBuilds } from '../membership/latest.ts'
 import type { Destination } from '../settings/load.ts'
-import { commitDelivery, type DeliveryKind, prepareDelivery, readChanges, readDelivery } from './delivery.ts'
+import {
+  commitDelivery,
+  type DeliveryKind,
+  isBuildThere,
+  prepareDelivery,
+  readChanges,
+  readDelivery,
+  readLastDelivery,
+  readWritten,
+} from './delivery.ts'
 import { writeDeliveryFile } from './file.ts'
 
 export type AudienceDelivery = {
@@ -48,35 +57,43 @@ type Entry = Destination['audiences'][number]
 
 export async function exportAudiences(options: ExportOptions): Promise<DestinationDelivery[]> {
   const { store, destinations, data, retentionMs, kind, dryRun, now } = options
-  const latest = await readLatestBuilds(store, retentionMs, now())
-  let lastDelivery = 0
+  let lastDelivery = await readLastDelivery(store)
+
+  /** Deliveries are numbered by their moment and never go back, whatever the clock does: the last one that names a visitor is the one that counts. */
+  function nextDelivery(): number {
+    lastDelivery = Math.max(now(), lastDelivery + 1)
+    return lastDelivery
+  }
 
   async function deliver(destination: Destination, { audience, as }: Entry): Promise<AudienceDelivery> {
     const nothing = { audience, as, added: 0, removed: 0, skipped: 0, reason: undefined, failed: false, file: undefined }
-    const build = latest.get(audience)
+    const nowMs = now()
+    const build = (await readLatestBuilds(store, retentionMs, nowMs)).get(audience)
     if (!build) return { ...nothing, reason: 'not_built', failed: true }
     const target = { destination: destination.id, audience, build: build.build }
-    const nowMs = Math.max(now(), lastDelivery + 1)
-    lastDelivery = nowMs
     const moment = { nowMs, retentionMs }
     const changes = await readChanges(store, target, moment)
-    // Too few to hide in: nobody is added. Removals always go out.
+    // Too few to hide in: nobody is added. Removals always go out, as changes.
     const adds = changes.eligible >= destination.minimumSize
+    const sent: DeliveryKind = adds ? kind : 'delta'
     const wanted = kind === 'full' ? changes.eligible : changes.add
-    const added = adds ? wanted : 0
-    const withheld = { skipped: wanted - added, reason: wanted > added ? 'below_minimum_size' : undefined }
-    const removed = changes.remove
-    const speaks = kind === 'full' ? adds && (added > 0 || changes.held > 0) : added + removed > 0
-    if (!speaks || dryRun) return { ...nothing, ...withheld, added: speaks ? added : 0, removed: speaks ? removed : 0 }
-    await prepareDelivery(store, nowMs, target, moment, { kind, adds })
-    const pages = readDelivery(store, nowMs, target, LIMITS.pageRows)
+    const withheld = adds ? {} : { skipped: wanted, reason: wanted > 0 ? 'below_minimum_size' : undefined }
+    const planned = { added: adds ? wanted : 0, removed: changes.remove }
+    const isNeeded = planned.added + planned.removed > 0 || (sent === 'full' && changes.held > 0)
+    if (!isNeeded || dryRun) return { ...nothing, ...withheld, ...(isNeeded ? planned : {}) }
+    const delivery = nextDelivery()
+    await prepareDelivery(store, delivery, target, moment, { kind: sent, adds })
+    if (build.size > 0 && !(await isBuildThere(store, target)))
+      throw new Error('newer builds took the place of the one that was being delivered; export again')
+    const written = await readWritten(store, delivery, target)
+    const pages = readDelivery(store, delivery, target, LIMITS.pageRows)
     const file = await writeDeliveryFile(
-      { path: resolve(data, destination.path), as, format: destination.format, kind },
+      { path: resolve(data, destination.path), as, format: destination.format, kind: sent },
       pages,
       nowMs,
     )
-    await commitDelivery(store, nowMs, target, { kind, added, removed, atMs: nowMs })
-    return { ...nothing, ...withheld, added, removed, file }
+    await commitDelivery(store, delivery, target, { kind: sent, ...written, atMs: nowMs })
+    return { ...nothing, ...withheld, ...written, file }
   }
 
   const done: DestinationDelivery[] = []

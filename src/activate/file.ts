@@ -1,5 +1,6 @@
 // Connector `file`: one file a delivery, `DIR/<as>/<moment>-<full|delta>.<format>`. A reader sees it whole or not at all: temporary file, sync, rename.
 
+import { existsSync } from 'node:fs'
 import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isoOf } from '../core/time.ts'
@@ -29,7 +30,10 @@ export async function writeDeliveryFile(
   const { path, as, format, kind } = target
   const directory = join(path, as)
   await mkdir(directory, { recursive: true })
-  const name = `${isoOf(nowMs).replace(/[-:.]/g, '')}-${kind}.${format}`
+  let momentMs = nowMs
+  const named = () => `${isoOf(momentMs).replace(/[-:.]/g, '')}-${kind}.${format}`
+  while (existsSync(join(directory, named()))) momentMs++ // two deliveries of one millisecond
+  const name = named()
   const temporary = join(directory, `.${name}.tmp`)
   const file = await open(temporary, 'w', 0o640)
   try {

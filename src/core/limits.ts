@@ -15,8 +15,9 @@ export const LIMITS = {
   spoolFileEvents: 20_000,
   /** How long an event waits in an open spool file before it is shipped: the floor of "fresh within seconds", and 60 parts a minute at most. */
   spoolFileAgeMs: 1_000,
-  /** Rows of one import block and bytes of one import line. */
+  /** Lines and characters of one import block (an insert is built as one string), and bytes of one import line. */
   importBlockRows: 100_000,
+  importBlockBytes: 32 * 1024 * 1024,
   importLineBytes: 256 * 1024,
   /** Rejects listed in an import's answer; all are counted. */
   rejectsListed: 1_000,

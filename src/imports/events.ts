@@ -63,18 +63,44 @@ async function contentHash(file: string, onBytes: (bytes: number) => void): Prom
   return hash.digest('hex')
 }
 
-type Announced = { readonly block: string; readonly batch: string; readonly stored: number }
+/** A part of a block that was announced: its lines as ranges (from, to, from, to, ...). */
+type Piece = { readonly key: string; readonly batch: bigint; readonly ranges: readonly number[]; readonly isStored: boolean }
 
 /** Pieces of this file that an earlier run announced, by `block number/partition`. */
-async function readAnnounced(store: Store, hash: string): Promise<Map<string, Announced>> {
-  const rows = await store.rows<Announced>({
+async function readAnnounced(store: Store, hash: string): Promise<Map<string, Piece[]>> {
+  const rows = await store.rows<{ block: string; batch: string; ranges: number[]; isStored: number }>({
     owner: 'imports.announced',
-    sql: `SELECT block, toString(argMax(batch, imports.stored)) AS batch, max(imports.stored) AS stored FROM madeleine.imports
-          WHERE file = {file:String} AND at > now64(3) - INTERVAL 97 DAY GROUP BY block`,
+    sql: `SELECT block, toString(argMax(batch, imports.stored)) AS batch, argMax(lines, imports.stored) AS ranges, max(imports.stored) AS isStored
+          FROM madeleine.imports WHERE file = {file:String} AND at > now64(3) - INTERVAL 97 DAY GROUP BY block ORDER BY block`,
     values: { file: hash },
   })
-  return new Map(rows.map((row) => [row.block, row]))
+  const pieces = new Map<string, Piece[]>()
+  for (const { block, batch, ranges, isStored } of rows) {
+    const place = block.split('/').slice(0, 2).join('/')
+    pieces.set(place, [...(pieces.get(place) ?? []), { key: block, batch: BigInt(batch), ranges, isStored: isStored === 1 }])
+  }
+  return pieces
 }
+
+/** Lines by their number, in order. */
+type Lines = ReadonlyMap<number, string>
+
+function rangesOf(numbers: Iterable<number>): number[] {
+  const ranges: number[] = []
+  for (const number of numbers) {
+    if (ranges.at(-1) === number - 1) ranges[ranges.length - 1] = number
+    else ranges.push(number, number)
+  }
+  return ranges
+}
+
+const isIn = (ranges: readonly number[], number: number): boolean => {
+  for (let i = 0; i < ranges.length; i += 2) if (number >= (ranges[i] ?? 0) && number <= (ranges[i + 1] ?? 0)) return true
+  return false
+}
+
+const within = (lines: Lines, piece: Piece): Map<number, string> =>
+  new Map([...lines].filter(([number]) => isIn(piece.ranges, number)))
 
 export async function importEvents(options: ImportOptions): Promise<ImportResult> {
   const { file, store, settings, now } = options
@@ -85,55 +111,72 @@ export async function importEvents(options: ImportOptions): Promise<ImportResult
   const nextBatch = makeBatches(now)
   const nowMs = now()
 
-  async function mark(pieces: readonly { key: string; batch: bigint; rows: number }[], stored: 0 | 1): Promise<void> {
-    const lines = pieces.map(({ key, batch, rows }) =>
-      JSON.stringify({ file: hash, block: key, batch: String(batch), rows, stored, at: now() }),
+  async function mark(pieces: readonly Piece[]): Promise<void> {
+    const lines = pieces.map(({ key, batch, ranges, isStored }) =>
+      JSON.stringify({ file: hash, block: key, batch: String(batch), lines: ranges, stored: isStored ? 1 : 0, at: now() }),
     )
     if (lines.length > 0)
       await store.insertLines({
         owner: 'imports.mark',
-        into: 'madeleine.imports (file, block, batch, rows, stored, at)',
+        into: 'madeleine.imports (file, block, batch, lines, stored, at)',
         lines: Buffer.from(`${lines.join('\n')}\n`),
       })
   }
 
-  async function storeBlock(number: number, rows: ReadonlyMap<string, readonly string[]>): Promise<void> {
-    const pieces = [...rows].map(([partition, lines]) => {
-      const key = `${number}/${partition}`
-      const before = announced.get(key)
-      return { key, partition, lines, rows: lines.length, before, batch: before ? BigInt(before.batch) : nextBatch() }
-    })
-    for (const { before, rows: n } of pieces) if (before?.stored) result.duplicates += n
-    const open = pieces.filter(({ before }) => !before?.stored)
-    await mark(
-      open.filter(({ before }) => !before),
-      0,
-    )
-    for (const { partition, batch, lines, before, rows: n } of open) {
-      const block = Buffer.from(lines.map((line) => lineInBatch(line, batch)).join(''))
+  type Task = { readonly piece: Piece; readonly partition: string; readonly lines: Lines; readonly maybeSent: boolean }
+
+  /** What is left to store of a block's lines in one partition, given what earlier runs announced of it. */
+  function tasksOf(place: string, partition: string, lines: Lines): Task[] {
+    const known = announced.get(place) ?? []
+    const tasks: Task[] = []
+    const left = new Map(lines)
+    for (const piece of known) {
+      const covered = within(left, piece)
+      for (const number of covered.keys()) left.delete(number)
+      if (piece.isStored) result.duplicates += covered.size
+      else if (covered.size > 0) tasks.push({ piece, partition, lines: covered, maybeSent: true })
+    }
+    if (left.size > 0) {
+      const piece = { key: `${place}/${known.length}`, batch: nextBatch(), ranges: rangesOf(left.keys()), isStored: false }
+      tasks.push({ piece, partition, lines: left, maybeSent: false })
+    }
+    return tasks
+  }
+
+  async function storeBlock(number: number, rows: ReadonlyMap<string, Lines>): Promise<void> {
+    const tasks = [...rows].flatMap(([partition, lines]) => tasksOf(`${number}/${partition}`, partition, lines))
+    await mark(tasks.flatMap(({ piece, maybeSent }) => (maybeSent ? [] : [piece])))
+    for (const { piece, partition, lines, maybeSent } of tasks) {
+      const block = Buffer.from([...lines.values()].map((line) => lineInBatch(line, piece.batch)).join(''))
       // Named by the file and the place in it, so that two imports of one file at once store it once.
       await storeOnce(store, {
         partition,
-        batch,
+        batch: piece.batch,
         lines: block,
-        maybeSent: before !== undefined,
-        token: `import-${hash}-${number}-${partition}`,
+        maybeSent,
+        token: `import-${hash}-${piece.key.replaceAll('/', '-')}`,
       })
-      result.stored += n
+      result.stored += lines.size
     }
-    await mark(open, 1)
+    await mark(tasks.map(({ piece }) => ({ ...piece, isStored: true })))
   }
 
   let blockNumber = 0
-  let block = new Map<string, string[]>()
+  let block = new Map<string, Map<number, string>>()
+  let blockLines = 0
+  let blockBytes = 0
   for await (const lines of readLines(readBytes(file, onBytes))) {
     for (const { number, text } of lines) {
-      const at = Math.floor((number - 1) / LIMITS.importBlockRows)
-      if (at !== blockNumber) {
+      // Cut by what is in the file, so that the same file is cut alike every time.
+      if (blockLines >= LIMITS.importBlockRows || blockBytes >= LIMITS.importBlockBytes) {
         await storeBlock(blockNumber, block)
-        blockNumber = at
+        blockNumber++
         block = new Map()
+        blockLines = 0
+        blockBytes = 0
       }
+      blockLines++
+      blockBytes += text?.length ?? 0
       if (text !== undefined && text.trim() === '') continue
       result.read++
       const parsed = parseImportLine(text, settings, nowMs)
@@ -143,8 +186,8 @@ export async function importEvents(options: ImportOptions): Promise<ImportResult
         continue
       }
       const partition = partitionOf(parsed.event.ts)
-      const piece = block.get(partition) ?? []
-      piece.push(eventLine(parsed.event, nowMs))
+      const piece = block.get(partition) ?? new Map<number, string>()
+      piece.set(number, eventLine(parsed.event, nowMs))
       block.set(partition, piece)
     }
   }

@@ -4,7 +4,7 @@
 import { MadeleineError } from '../core/errors.ts'
 import type { AudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
-import { planAudiences } from '../rules/plan.ts'
+import { planAudiences, slicesOf } from '../rules/plan.ts'
 import { printPlan } from '../rules/print.ts'
 import type { ResolvedRule } from '../rules/rule.ts'
 import { readLatestBuilds } from './latest.ts'
@@ -92,12 +92,14 @@ export async function buildAudiences(
   // Builds are numbered by their moment; a clock that went back must not put a new build behind an old one.
   const build = Math.max(asOfMs, ...[...latest.values()].map((known) => known.build + 1))
   if (audiences.length === 0) return { asOfMs, audiences: [] }
-  const { sql, values } = printPlan(planAudiences(audiences), { atMs: asOfMs, retentionMs, nowMs: asOfMs })
-  await store.run({
-    owner: 'membership.build',
-    sql: `INSERT INTO madeleine.members (build, audience, visitor, expires) SELECT {build:UInt64}, audience, visitor, expires FROM (${sql})`,
-    values: { ...values, build },
-  })
+  for (const slice of slicesOf(audiences)) {
+    const { sql, values } = printPlan(planAudiences(slice), { atMs: asOfMs, retentionMs, nowMs: asOfMs })
+    await store.run({
+      owner: 'membership.build',
+      sql: `INSERT INTO madeleine.members (build, audience, visitor, expires) SELECT {build:UInt64}, audience, visitor, expires FROM (${sql})`,
+      values: { ...values, build },
+    })
+  }
   const ids = audiences.map(({ id }) => id)
   const previous = new Map([...latest].map(([id, known]) => [id, known.build]))
   const counted = await countChanges(store, build, previous, ids)

@@ -2,7 +2,7 @@
 
 import type { AudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
-import { planAudiences } from '../rules/plan.ts'
+import { planAudiences, slicesOf } from '../rules/plan.ts'
 import { printPlan } from '../rules/print.ts'
 import type { ResolvedRule } from '../rules/rule.ts'
 import { readLatestBuilds } from './latest.ts'
@@ -20,14 +20,17 @@ export async function evaluateMembers(
   audiences: readonly Audience[],
   moment: { atMs: number; nowMs: number; retentionMs: number },
 ): Promise<Map<AudienceId, readonly string[]>> {
-  if (audiences.length === 0) return new Map()
-  const { sql, values } = printPlan(planAudiences(audiences), moment)
-  const rows = await store.rows<Row>({
-    owner: 'membership.evaluate',
-    sql: `SELECT audience, arraySort(groupArray(toString(visitor))) AS members FROM (${sql}) GROUP BY audience`,
-    values,
-  })
-  return new Map(rows.map((row) => [row.audience, row.members]))
+  const members = new Map<AudienceId, readonly string[]>()
+  for (const slice of slicesOf(audiences)) {
+    const { sql, values } = printPlan(planAudiences(slice), moment)
+    const rows = await store.rows<Row>({
+      owner: 'membership.evaluate',
+      sql: `SELECT audience, arraySort(groupArray(toString(visitor))) AS members FROM (${sql}) GROUP BY audience`,
+      values,
+    })
+    for (const row of rows) members.set(row.audience, row.members)
+  }
+  return members
 }
 
 async function readBuilt(
@@ -63,17 +66,20 @@ export async function readMembers(
   )
   const atMs = last?.asOfMs ?? nowMs
   const isBuilt = ({ id }: Audience) => last !== undefined && latest.get(id)?.build === last.build
+  const fromBuild = audiences.filter(isBuilt)
   const built = last
     ? await readBuilt(
         store,
-        audiences.filter(isBuilt).map(({ id }) => id),
+        fromBuild.map(({ id }) => id),
         last.build,
         nowMs,
       )
     : new Map<AudienceId, readonly string[]>()
+  // Newer builds may have swept this one away between the two questions. Rather than an empty answer, the same rules at the same moment.
+  const isSwept = ({ id }: Audience) => !built.has(id) && (latest.get(id)?.size ?? 0) > 0
   const evaluated = await evaluateMembers(
     store,
-    audiences.filter((audience) => !isBuilt(audience)),
+    audiences.filter((audience) => !isBuilt(audience) || isSwept(audience)),
     { atMs, nowMs, retentionMs },
   )
   return { asOfMs: atMs, audiences: audiences.map(({ id }) => ({ id, members: built.get(id) ?? evaluated.get(id) ?? [] })) }

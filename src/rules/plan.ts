@@ -26,6 +26,14 @@ function counterKey({ events, where, withinMs }: Counter): string {
   return JSON.stringify([events?.toSorted() ?? null, fields.sort(), withinMs])
 }
 
+/** Audiences evaluated by one statement: its text and its syntax tree have limits on the server (256 KiB, 50,000 nodes; 1,600 small audiences broke the latter). */
+const AUDIENCES_A_STATEMENT = 100
+
+export function* slicesOf<A>(audiences: readonly A[]): Generator<A[]> {
+  for (let start = 0; start < audiences.length; start += AUDIENCES_A_STATEMENT)
+    yield audiences.slice(start, start + AUDIENCES_A_STATEMENT)
+}
+
 export function planAudiences(audiences: readonly { readonly id: AudienceId; readonly rule: ResolvedRule }[]): Plan {
   const counters: Counter[] = []
   const known = new Map<string, number>()
