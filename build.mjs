@@ -1,9 +1,9 @@
 // Bundles src/ into dist/ and the tag into dist/t.js. Run by `npm ci` (prepare), so a fresh checkout has a working command.
-import { chmodSync, existsSync, rmSync, symlinkSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { basename } from 'node:path'
 import { build } from 'esbuild'
 
-rmSync('dist', { recursive: true, force: true })
-await build({
+const main = await build({
   entryPoints: { main: 'src/main.ts', 'engine-process': 'src/engine/process.ts' },
   outdir: 'dist',
   bundle: true,
@@ -14,8 +14,9 @@ await build({
   packages: 'external',
   sourcemap: true,
   logLevel: 'warning',
+  metafile: true,
 })
-await build({
+const tag = await build({
   entryPoints: { t: 'pixels/tag.ts' },
   outdir: 'dist',
   bundle: true,
@@ -24,8 +25,13 @@ await build({
   format: 'iife',
   target: 'es2018',
   logLevel: 'warning',
+  metafile: true,
 })
 chmodSync('dist/main.js', 0o755)
+
+// Only what is no longer made is removed: a command that runs meanwhile still finds its parts.
+const made = new Set([...Object.keys(main.metafile.outputs), ...Object.keys(tag.metafile.outputs)].map((path) => basename(path)))
+for (const name of readdirSync('dist')) if (!made.has(name)) rmSync(`dist/${name}`, { recursive: true })
 
 // npm links the commands of dependencies, not of the project itself: with this `npx madeleine` starts at once and without asking a registry.
 if (existsSync('node_modules/.bin')) {

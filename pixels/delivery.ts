@@ -1,37 +1,30 @@
-// Sends events to the collector, as few requests as its limits allow. The only place of the tag that sends, so the one that holds its privacy promise:
-// under Global Privacy Control nothing leaves the page.
+// Sends events to the collector, each in a request of its own: the collector refuses a request whole, so a mistake in one call of a page (the address of
+// another site, say) would take the others with it. The only place of the tag that sends, so the one that holds its privacy promise: under Global Privacy
+// Control nothing leaves the page.
 
-import type { Fields } from './fields.ts'
+import type { Event } from './fields.ts'
 
-/** Contract 3: events in one request. */
-const REQUEST_EVENTS_MAX = 100
 /** Chromium allows 64 KiB of beacons and keepalive fetches in flight at a time, for both together; the rest is room for the page's own. */
-const BEACON_BYTES_MAX = 60_000
+const IN_FLIGHT_BYTES_MAX = 60_000
+/** What a request counts as at least, so that 100 are in flight at most: beyond 256 Chromium fails them, although sendBeacon has answered true. */
+const REQUEST_BYTES_MIN = 600
+/** A browser does not say when a beacon has landed. */
+const FLIGHT_MS = 1_000
 
-const bytesOf = (text: string): number => new Blob([text]).size
+let inFlightBytes = 0
 
-/** `source` is the only shared field: were `category` shared too, an event that has none would be given its neighbours'. */
-function toBodies(source: string, events: readonly Fields[]): string[] {
-  const head = `${JSON.stringify({ source }).slice(0, -1)},`
-  const bodies: string[] = []
-  let part: string[] = []
-  let bytes = 0
-  const close = () => {
-    if (part.length > 1) bodies.push(`${head}"events":[${part.join()}]}`)
-    else if (part[0]) bodies.push(head + part[0].slice(1))
-    part = []
-    bytes = bytesOf(head) + '"events":[]}'.length
+/** Beyond the quota a beacon is refused and a keepalive fetch fails, so what has no room goes as a plain fetch, which lasts as long as the page. */
+function hasRoom(body: string): boolean {
+  const bytes = inFlightBytes + Math.max(REQUEST_BYTES_MIN, new Blob([body]).size)
+  if (bytes > IN_FLIGHT_BYTES_MAX) return false
+  // A timer, as a page that keeps its thread busy longer has landed nothing meanwhile.
+  if (!inFlightBytes) {
+    setTimeout(() => {
+      inFlightBytes = 0
+    }, FLIGHT_MS)
   }
-  close()
-  for (const event of events) {
-    const json = JSON.stringify(event)
-    const more = bytesOf(json) + 1
-    if (part.length === REQUEST_EVENTS_MAX || bytes + more > BEACON_BYTES_MAX) close()
-    part.push(json)
-    bytes += more
-  }
-  close()
-  return bodies
+  inFlightBytes = bytes
+  return true
 }
 
 /** A string goes out as text/plain; a JSON Blob would need a preflight, and where that fails sendBeacon has still answered true. */
@@ -44,13 +37,9 @@ function post(url: string, body: string, keepalive: boolean): void {
   fetch(url, { method: 'POST', body, mode: 'no-cors', credentials: 'include', keepalive }).catch(() => {})
 }
 
-export function deliver(url: string, source: string, events: readonly Fields[]): void {
+export function deliver(url: string, event: Event): void {
   // Asked at every delivery: the preference may be switched on while the page is open.
   if ((navigator as { globalPrivacyControl?: boolean }).globalPrivacyControl === true) return
-  let spent = 0
-  for (const body of toBodies(source, events)) {
-    spent += bytesOf(body)
-    // Beyond the quota a beacon is refused and a keepalive fetch fails, so the rest goes as plain fetches, which last as long as the page.
-    post(url, body, spent <= BEACON_BYTES_MAX)
-  }
+  const body = JSON.stringify(event)
+  post(url, body, hasRoom(body))
 }

@@ -1,15 +1,18 @@
-// Turns what a page hands over into the fields of an event (contract 2.1 and 3). What JSON or the collector could not take is left out here, field by
-// field: the collector refuses a request whole, so one odd value would take its neighbours with it.
+// Turns what a page hands over into the fields of an event (contract 2.1 and 3). What JSON or the collector could not take is mended or left out here,
+// field by field: the collector refuses a request whole, so one odd value would take its neighbours with it.
 
-export type Scalar = string | number | boolean
-/** `null` and empty values stay until the event is written: they hide a default (`category: []` is "none for this event"). */
-export type Fields = Record<string, Scalar | readonly Scalar[] | null>
+type Scalar = string | number | boolean
+type Given = Scalar | readonly Scalar[]
+/** What was given, as it was given. `null` and empty values stay until the event is written: they hide a default (`category: []` is "none for this event"). */
+export type Fields = Record<string, Given | null>
+/** What the collector takes. */
+export type Event = Record<string, string | number | readonly string[]>
 
-export const toList = (text: string | null): string[] =>
-  (text || '')
-    .split(',')
-    .map((item) => item.trim())
-    .filter(Boolean)
+/** The limits of the collector. */
+const TEXT_CHARS_MAX = 1_024
+const ADDRESS_CHARS_MAX = 8_192
+const ELEMENTS_MAX = 100
+const ATTRIBUTES_MAX = 100
 
 const isScalar = (value: unknown): value is Scalar =>
   typeof value === 'string' || typeof value === 'boolean' || (typeof value === 'number' && Number.isFinite(value))
@@ -31,12 +34,53 @@ export function toFields(given: unknown, prefix = ''): Fields {
   return fields
 }
 
-/** `source` and the name are not a page's to override, and `events` would turn one event into a batch of others. */
-export function toEvent(event: string, fields: Fields): Fields {
-  const written: Fields = { event }
-  for (const [key, value] of Object.entries(fields)) {
-    // '', [] and [''] are all empty as text.
-    if (value !== null && String(value) && !/^(source|events?)$/.test(key)) written[key] = value
+/** Of an event or an attribute. */
+export const isName = (text: string): boolean => /^[a-z][a-z0-9_]{0,63}$/.test(text)
+
+const cut = (text: string): string => text.slice(0, TEXT_CHARS_MAX)
+
+/** Six places, and so no exponent: the smallest that is left is 0.000001. */
+function toNumber(text: string): number | '' {
+  const n = Number(Number(text).toFixed(6))
+  // A blank text is 0 to `Number`.
+  return /\d/.test(text) && Math.abs(n) < 1e12 ? n : ''
+}
+
+const toList = (value: Given): string[] =>
+  (typeof value === 'object' ? value : String(value).split(','))
+    .map((element) => cut(String(element).trim()))
+    .filter(Boolean)
+    .slice(0, ELEMENTS_MAX)
+
+/** Query and fragment may hold what must not travel (sessions, searches, addresses); the collector would drop them anyway. */
+function toAddress(text: string, isPage: boolean): string {
+  try {
+    const address = (isPage ? new URL(text, location.href) : new URL(text)).href.replace(/[?#].*/, '')
+    return address.length > ADDRESS_CHARS_MAX || (isPage && !/^https?:/.test(address)) ? '' : address
+  } catch {
+    return ''
+  }
+}
+
+/** Empty: to be left out. A list where one text belongs is written as it would be in a query string, with commas. */
+function mend(name: string, value: Given): string | number | string[] {
+  const text = String(value)
+  // `source` and the name are not a page's to override, and `events` would turn one event into a batch of others.
+  if (!text || /^(source|events?)$/.test(name) || (/^attr\./.test(name) && !isName(name.slice(5)))) return ''
+  if (/^(value|cost|dwell_ms)$/.test(name)) return toNumber(text)
+  if (/^(category|keyword)$/.test(name)) return toList(value)
+  if (/^(url|referrer)$/.test(name)) return toAddress(text, name === 'url')
+  // Half a consent string would say something else; the collector sets these no limit.
+  return /^g(dpr_consent|pp)$/.test(name) ? text : cut(text)
+}
+
+export function toEvent(source: string, event: string, fields: Fields): Event {
+  const written: Event = { source, event }
+  let attributes = 0
+  for (const [name, value] of Object.entries(fields)) {
+    const mended = value === null ? '' : mend(name, value)
+    // '' and [] are both empty as text.
+    if (String(mended) && (!/^attr\./.test(name) || attributes++ < ATTRIBUTES_MAX)) written[name] = mended
   }
   return written
 }

@@ -3,11 +3,8 @@
 
 import { deliver } from './delivery.ts'
 import { dwellClock, isVisible } from './dwell.ts'
-import { type Fields, toEvent, toFields, toList } from './fields.ts'
+import { type Fields, isName, toEvent, toFields } from './fields.ts'
 import { guarded } from './guard.ts'
-
-/** Query and fragment may hold what must not travel (sessions, searches, addresses); the collector would drop them anyway. */
-const withoutQuery = (address: string): string => address.replace(/[?#].*/, '')
 
 /** A change of the fragment alone is no page: the collector does not keep it either. */
 const isSamePage = (a: string, b: string): boolean => a.split('#')[0] === b.split('#')[0]
@@ -17,7 +14,6 @@ export function reporter(script: HTMLScriptElement, source: string) {
   const isOn = (what: string) => script.getAttribute(`data-${what}`) !== 'off'
   const clock = dwellClock()
   const defaults: Fields = {}
-  let outbox: Fields[] = []
   let url = location.href
   let referrer = document.referrer
   let owesView = true
@@ -25,51 +21,45 @@ export function reporter(script: HTMLScriptElement, source: string) {
   let viewed: Fields = {}
 
   /** An element of the document speaks for its page, the script for the site. */
-  function declared(name: string): string[] {
+  function declared(name: string): string | null {
     const attribute = `data-madeleine-${name}`
     const element = document.querySelector(`[${attribute}]`)
-    return toList(element ? element.getAttribute(attribute) : script.getAttribute(`data-${name}`))
+    return element ? element.getAttribute(attribute) : script.getAttribute(`data-${name}`)
   }
 
   const describe = (href: string, given: Fields): Fields => ({
-    url: withoutQuery(href),
-    referrer: withoutQuery(referrer),
+    url: href,
+    referrer,
     category: declared('category'),
     keyword: declared('keyword'),
     ...defaults,
     ...given,
   })
 
-  function flush(): void {
-    const events = outbox
-    outbox = []
-    deliver(endpoint, source, events)
-  }
+  const send = (event: string, fields: Fields): void => deliver(endpoint, toEvent(source, event, fields))
 
   function view(href: string, given: Fields, isSent: boolean): void {
     const fields = describe(href, given)
     viewed = {}
     for (const name of ['url', 'referrer', 'category', 'keyword']) viewed[name] = fields[name] || null
-    if (isSent) outbox.push(toEvent('page_view', fields))
+    if (isSent) send('page_view', fields)
   }
 
-  /** Sends the view owed, and flushes, because the collector refuses a request whole: a mistake in a page's own call must not cost the page view. */
+  /** Sends the view owed. */
   function settle(): void {
     if (!owesView) return
     owesView = false
     view(url, {}, isOn('page-view'))
-    flush()
   }
 
   function dwell(isShown = isVisible()): void {
     const dwell_ms = clock(performance.now(), isShown)
-    if (dwell_ms && isOn('dwell')) outbox.push(toEvent('dwell', { ...defaults, ...viewed, dwell_ms }))
+    if (dwell_ms && isOn('dwell')) send('dwell', { ...defaults, ...viewed, dwell_ms })
   }
 
   dwell()
 
   return {
-    flush,
     settle,
 
     call(command?: unknown, first?: unknown, second?: unknown): void {
@@ -79,8 +69,8 @@ export function reporter(script: HTMLScriptElement, source: string) {
         return
       }
       settle()
-      if (command === 'event' && typeof first === 'string' && first) {
-        outbox.push(toEvent(first, describe(location.href, toFields(second))))
+      if (command === 'event' && typeof first === 'string' && isName(first)) {
+        send(first, describe(location.href, toFields(second)))
       } else if (command === 'page') {
         dwell()
         view(location.href, toFields(first), true)
@@ -101,7 +91,6 @@ export function reporter(script: HTMLScriptElement, source: string) {
     visibility(isShown: boolean): void {
       if (!isShown) settle()
       dwell(isShown)
-      flush()
     },
 
     /** Back from the back/forward cache: the document is the same, the visit to it is new. */

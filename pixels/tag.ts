@@ -31,10 +31,8 @@ function install(script: HTMLScriptElement, source: string): void {
   let held: Call[] | undefined = Array.isArray(queued) ? queued.slice(0, HELD_CALLS_MAX) : []
 
   const madeleine: Madeleine = guarded((...call: unknown[]) => {
-    if (!held) {
-      report.call(...call)
-      report.flush()
-    } else if (held.length < HELD_CALLS_MAX) held.push(call)
+    if (!held) report.call(...call)
+    else if (held.length < HELD_CALLS_MAX) held.push(call)
   })
   madeleine.isTag = true
   // The stub writes to `madeleine.q`, so a copy of it that a module of the page has kept still arrives.

@@ -10,7 +10,7 @@ import { log } from '../core/log.ts'
 import type { Event } from '../event/event.ts'
 import type { CookieSigner } from '../identity/cookie.ts'
 import type { Spool } from '../spool/spool.ts'
-import { parseBody, readBodyText } from './body.ts'
+import { parseBody, parseQuery, readBodyText } from './body.ts'
 import { type CollectCounts, countDecision } from './counts.ts'
 import { type AcceptedEvent, type DecideSettings, type Decision, decideEvent, type Sender } from './decide.ts'
 import { metricsText } from './metrics.ts'
@@ -67,6 +67,7 @@ export function makeCollector(parts: CollectorParts): Hono<Env> {
     // Not c.body(), which fills a Headers object that is only taken apart again for Node.
     const image = (status: 200 | 503, cookie?: string) =>
       new Response(GIF, { status, headers: cookie === undefined ? GIF_HEADERS : { ...GIF_HEADERS, 'set-cookie': cookie } })
+    if (c.env.incoming.method === 'HEAD') return image(200) // asks for headers only: nobody has seen a page
     counts.requests.add('p.gif')
     const keyed = hasKey(headers.authorization)
     const browser = readBrowserRequest(headers, keyed)
@@ -77,7 +78,7 @@ export function makeCollector(parts: CollectorParts): Hono<Env> {
           {
             sender: 'browser',
             form: 'query',
-            given: Object.fromEntries(new URLSearchParams(query < 0 ? '' : url.slice(query + 1))),
+            given: parseQuery(query < 0 ? '' : url.slice(query + 1)),
             referer: headers.referer,
             keyed,
             nowMs,
@@ -100,6 +101,19 @@ export function makeCollector(parts: CollectorParts): Hono<Env> {
 
   type Item = { readonly accepted: AcceptedEvent; readonly given: Readonly<Record<string, unknown>> }
 
+  /** A server says who its events are of; a browser's cookie does. */
+  function decideInBody(
+    given: Readonly<Record<string, unknown>>,
+    sender: Sender,
+    referer: string | undefined,
+    keyed: boolean,
+    nowMs: number,
+  ): Decision {
+    if (sender === 'server' && !parseVisitorId(given['visitor']))
+      return { kind: 'refused', reason: 'invalid_field', field: 'visitor', message: 'must be a UUID' }
+    return decideEvent({ sender, form: 'json', given, referer, keyed, nowMs }, settings)
+  }
+
   /** Every event of a body, or the answer that refuses the body whole. */
   async function readEvents(c: Context<Env>, sender: Sender, keyed: boolean, nowMs: number): Promise<readonly Item[] | Response> {
     const text = await readBodyText(c.env.incoming)
@@ -120,10 +134,8 @@ export function makeCollector(parts: CollectorParts): Hono<Env> {
         NOT_CACHED,
       )
     }
-    const decided = body.events.map((given) => ({
-      given,
-      decision: decideEvent({ sender, form: 'json', given, referer: c.env.incoming.headers.referer, keyed, nowMs }, settings),
-    }))
+    const { referer } = c.env.incoming.headers
+    const decided = body.events.map((given) => ({ given, decision: decideInBody(given, sender, referer, keyed, nowMs) }))
     for (const [index, { decision }] of decided.entries()) {
       if (decision.kind !== 'refused') continue
       countDecision(counts, decision)
@@ -190,12 +202,10 @@ export function makeCollector(parts: CollectorParts): Hono<Env> {
       })
     const items = await readEvents(c, 'server', true, nowMs)
     if (!Array.isArray(items)) return items as Response
-    const events: Event[] = []
-    for (const [index, { accepted, given }] of items.entries()) {
+    const events = items.flatMap(({ accepted, given }) => {
       const visitor = parseVisitorId(given['visitor'])
-      if (!visitor) return refuse(c, { index, field: 'visitor', reason: 'invalid_field', message: 'must be a UUID' })
-      events.push(serverEvent(accepted, visitor))
-    }
+      return visitor ? [serverEvent(accepted, visitor)] : []
+    })
     return answer(c, events, items, nowMs, NOT_CACHED)
   })
 

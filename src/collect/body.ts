@@ -26,6 +26,28 @@ export async function readBodyText(incoming: IncomingMessage): Promise<string | 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
+/** A signal that was given is not taken back by an empty one beside it: of several, what restricts most must be seen. */
+const CONSENT_NAMES: ReadonlySet<string> = new Set(['gdpr', 'gdpr_consent', 'gpp', 'gpp_sid', 'us_privacy'])
+
+/** The parameters of a query string. The last of a repeated name counts; repeated consent signals are all kept, as one text that nobody takes for a yes. */
+export function parseQuery(query: string): Record<string, string> {
+  const given: Record<string, string> = Object.create(null)
+  for (const [name, value] of new URLSearchParams(query)) {
+    const before = CONSENT_NAMES.has(name) ? given[name] : undefined
+    given[name] = before === undefined || before === '' ? value : value === '' ? before : `${before},${value}`
+  }
+  return given
+}
+
+function withDefaults(defaults: Readonly<Record<string, unknown>>, event: Record<string, unknown>): Record<string, unknown> {
+  const merged = { ...defaults, ...event }
+  for (const name of CONSENT_NAMES) {
+    const [first, own] = [defaults[name], event[name]]
+    if (first !== undefined && first !== null && first !== '' && (own === null || own === '')) merged[name] = first
+  }
+  return merged
+}
+
 export function parseBody(text: string): Body {
   let body: unknown
   try {
@@ -34,11 +56,18 @@ export function parseBody(text: string): Body {
     return { ok: false, message: 'is not JSON' }
   }
   if (!isObject(body)) return { ok: false, message: 'must be an event, or {"events": [...]}' }
-  if (!('events' in body)) return { ok: true, events: [body] }
+  if (!('events' in body)) return hasTooManyKeys(body) ? TOO_MANY_KEYS : { ok: true, events: [body] }
   const { events, ...defaults } = body
   if (!Array.isArray(events)) return { ok: false, message: '`events` must be a list' }
   if (events.length > LIMITS.requestEvents) return { ok: false, message: `more than ${LIMITS.requestEvents} events` }
   if (!events.every(isObject))
     return { ok: false, message: `event ${events.findIndex((event) => !isObject(event))} is no object` }
-  return { ok: true, events: events.map((event) => ({ ...defaults, ...event })) }
+  if (hasTooManyKeys(defaults) || events.some(hasTooManyKeys)) return TOO_MANY_KEYS
+  // Each event gets all defaults: a small body must not become a large one.
+  if (JSON.stringify(defaults).length * events.length > LIMITS.expandedChars)
+    return { ok: false, message: 'has too large defaults for so many events' }
+  return { ok: true, events: events.map((event) => withDefaults(defaults, event)) }
 }
+
+const TOO_MANY_KEYS: Body = { ok: false, message: `has more than ${LIMITS.eventKeys} parameters in one event` }
+const hasTooManyKeys = (event: Readonly<Record<string, unknown>>): boolean => Object.keys(event).length > LIMITS.eventKeys

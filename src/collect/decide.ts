@@ -4,6 +4,7 @@ import { LIMITS } from '../core/limits.ts'
 import { ALL_PERMISSIONS, type PermissionSet, permits } from '../core/permissions.ts'
 import { parseMoment } from '../core/time.ts'
 import { type EventFields, type FieldRules, parseFields } from '../event/fields.ts'
+import { parsePage } from '../event/page.ts'
 import type { Source } from '../settings/load.ts'
 
 /** Accepted and not kept; the sender has done nothing wrong and is told nothing. Each is a label of `madeleine_events_dropped_total`. */
@@ -96,7 +97,9 @@ export function decideEvent(input: EventInput, settings: DecideSettings): Decisi
   const permissions = permissionsOf(input, source, settings.noSignal)
   if (typeof permissions === 'string') return { kind: 'drop', reason: permissions }
 
-  const url = said(given['url']) ? given['url'] : input.referer
+  // A Referer that is no web page (an app's) says nothing; a `url` that is none is a mistake of the sender's.
+  const fallback = input.referer !== undefined && parsePage(input.referer) ? input.referer : undefined
+  const url = said(given['url']) ? given['url'] : fallback
   const parsed = parseFields(Object.entries(url === undefined ? given : { ...given, url }), {
     form: input.form,
     derived: sender === 'browser',

@@ -22,6 +22,8 @@ export async function startServing({ environment, settings }: Context): Promise<
     await once(server, 'listening')
   } catch (error) {
     await collector.close(0)
+    if (systemCode(error) === 'EACCES')
+      throw new MadeleineError('usage', `port ${environment.port} needs rights this user has not`, { hint: 'set PORT' })
     throw systemCode(error) === 'EADDRINUSE'
       ? new MadeleineError('usage', `port ${environment.port} is in use`, { hint: 'set PORT' })
       : error

@@ -4,6 +4,9 @@ export const LIMITS = {
   /** Contract 3: events in one POST, bytes of its body. */
   requestEvents: 100,
   requestBytes: 256 * 1024,
+  /** Parameters of one event (the contract's and 100 attributes), and characters of a body with its defaults given to each event. */
+  eventKeys: 256,
+  expandedChars: 2 * 1024 * 1024,
   /** Longest single text of an event in UTF-16 units: longer ones are data smuggling, not behaviour; browsers cut URLs near 2,000 to 8,000. */
   urlChars: 8_192,
   textChars: 1_024,

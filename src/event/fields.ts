@@ -5,7 +5,7 @@ import { parseDecimal } from '../core/decimal.ts'
 import { isEventName } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import { attrName, DEVICES, type Event, FIELD_TYPES, isFieldName, NO_PAGE } from './event.ts'
-import { parsePage, parseReferrerHost } from './page.ts'
+import { isHost, parsePage, parseReferrerHost } from './page.ts'
 import { scrubText } from './scrub.ts'
 
 /** An event without what the receiver decides: who, when, under which permissions, and from where. */
@@ -139,6 +139,10 @@ function take(draft: Draft, field: string, value: unknown, { form }: FieldRules)
       draft.referrer_host = host
       return true
     }
+    case 'referrer_host':
+      if (typeof value !== 'string' || !isHost(value)) throw new Invalid('referrer_host', 'must be a host name')
+      draft.referrer_host = value
+      return true
     case 'device':
       if (!(DEVICES as readonly unknown[]).includes(value)) throw new Invalid('device', `must be one of ${DEVICES.join(', ')}`)
       draft.device = value as string

@@ -31,3 +31,6 @@ export function parsePage(text: string): Page | undefined {
 
 /** The host of any address (`android-app://com.example` included), or undefined. */
 export const parseReferrerHost = (text: string): string | undefined => parseUrl(text)?.hostname
+
+/** A host as an address shows it: lower case, without port, user or path. */
+export const isHost = (text: string): boolean => parseUrl(`http://${text}/`)?.hostname === text

@@ -6,7 +6,7 @@ const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/i
 /** A run of token characters, at least 32 long, with a digit in it: session ids, hashes, signed links. */
 const TOKEN = /[A-Za-z0-9_-]{32,}/g
 /** The local part is bounded (RFC 5321 4.5.3.1.1: 64 octets), so that a long text without a match is not searched from each of its characters. */
-const EMAIL = /[^\s@<>()[\]",;:]{1,64}(?:@|%40)[^\s@<>()[\]",;:]{1,255}/gi
+const EMAIL = /[^\s@<>()[\]",;:]{1,64}(?:@|%(?:25)*40)[^\s@<>()[\]",;:]{1,255}/gi
 
 function decoded(segment: string): string {
   let text = segment
@@ -15,7 +15,7 @@ function decoded(segment: string): string {
     try {
       text = decodeURIComponent(text)
     } catch {
-      text = text.replace(/%40/gi, '@').replace(/%3([0-9])/g, '$1')
+      text = text.replace(/%(?:25)*40/g, '@').replace(/%(?:25)*3([0-9])/g, '$1')
       break
     }
   }
@@ -41,5 +41,5 @@ export function scrubPath(path: string): string {
 
 /** A text with each e-mail address replaced. */
 export function scrubText(text: string): string {
-  return text.includes('@') || /%40/i.test(text) ? text.replace(EMAIL, MARK) : text
+  return text.includes('@') || /%(?:25)*40/.test(text) ? text.replace(EMAIL, MARK) : text
 }

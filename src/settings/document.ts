@@ -31,12 +31,14 @@ export function parseConfigFile(file: string, text: string, environment: Readonl
   visit(document, {
     Scalar(key, node) {
       if (key === 'key' || typeof node.value !== 'string' || !node.value.includes('${')) return
-      node.value = node.value.replace(VARIABLE, (whole, name: string) => {
-        const value = environment[name]
+      const text = node.value.replace(VARIABLE, (whole, name: string) => {
+        const value = Object.hasOwn(environment, name) ? environment[name] : undefined
         if (value !== undefined) return value
         errors.push(at(node.range?.[0] ?? 0, `environment variable ${name} is not set`))
         return whole // not '', which would be a second error
       })
+      // Without quotes a number stays a number: `minimum_size: ${MINIMUM}`.
+      node.value = node.type === 'PLAIN' && /^-?\d{1,15}(\.\d+)?$/.test(text) ? Number(text) : text
     },
   })
 

@@ -2,6 +2,7 @@
 
 import { resolve } from 'node:path'
 import { MadeleineError } from '../core/errors.ts'
+import { LOG_LEVELS } from '../core/log.ts'
 
 export type Environment = {
   readonly port: number
@@ -28,6 +29,9 @@ export function readEnvironment(
       'usage',
       'CLICKHOUSE_URL must be an http or https address, such as http://user:password@clickhouse:8123',
     )
+  const level = get('MADELEINE_LOG')
+  if (level !== undefined && !LOG_LEVELS.includes(level))
+    throw new MadeleineError('usage', `MADELEINE_LOG must be one of ${LOG_LEVELS.join(', ')}, not ${level}`)
   const cookieKey = get('MADELEINE_COOKIE_KEY')
   if (cookieKey !== undefined && cookieKey.length < 32)
     throw new MadeleineError('usage', 'MADELEINE_COOKIE_KEY must have 32 characters or more')

@@ -45,7 +45,8 @@ export class ConfigurationError extends MadeleineError {
 const FOLDERS = ['segments', 'destinations'] as const
 const NOT_YET = ['lookalikes', 'taxonomy'] as const
 const FILES = ['sources.yaml', 'settings.yaml'] as const
-const isYaml = (name: string): boolean => /\.ya?ml$/.test(name)
+/** Editors leave files with a leading dot beside the ones they edit. */
+const isYaml = (name: string): boolean => /^[^.].*\.ya?ml$/.test(name)
 
 type Files = { readonly documents: ReadonlyMap<string, Document>; readonly errors: ConfigError[] }
 
@@ -56,6 +57,11 @@ function readFiles(directory: string, environment: Readonly<Record<string, strin
   const documents = new Map<string, Document>()
   const shown = (name: string) => relative(process.cwd(), join(directory, name))
   const read = (name: string) => {
+    const path = join(directory, name)
+    if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
+      errors.push({ file: shown(name), line: 1, column: 1, message: 'is no file' })
+      return
+    }
     const document = parseConfigFile(shown(name), readFileSync(join(directory, name), 'utf8'), environment)
     errors.push(...document.errors)
     documents.set(name, document)

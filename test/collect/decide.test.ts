@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { readAgent, readLanguage } from '../../src/collect/agent.ts'
+import { parseBody, parseQuery } from '../../src/collect/body.ts'
 import { decideEvent, dropRequest, type EventInput } from '../../src/collect/decide.ts'
 import { DAY_MS, RETENTION_MAX_MS } from '../../src/core/duration.ts'
 import { ALL_PERMISSIONS, permissionSet } from '../../src/core/permissions.ts'
@@ -58,6 +59,13 @@ describe('what becomes of an event', () => {
     })
   })
 
+  it('has no page where the Referer is an app, which is no mistake of the sender', () => {
+    expect(decideEvent(input({}, { referer: 'android-app://com.example/' }), allow)).toMatchObject({
+      kind: 'event',
+      fields: { url: '' },
+    })
+  })
+
   it('has the time of its arrival, unless the request carries the key', () => {
     const ts = new Date(now - DAY_MS).toISOString()
     expect(decideEvent(input({ ts }), allow)).toMatchObject({ tsMs: now, ignored: ['ts'] })
@@ -106,3 +114,53 @@ describe('what becomes of a request', () => {
     expect(['de-DE,de;q=0.9', 'EN', 'zh-Hant-TW', '*', '', undefined].map(readLanguage)).toEqual(['de', 'en', 'zh', '', '', ''])
   })
 })
+
+describe('the body of a request', () => {
+  it('gives its defaults to each event, and an event overrides them', () => {
+    const parsed = parseBody(JSON.stringify({ source: 'open', campaign: 'a', events: [{ event: 'x' }, { campaign: 'b' }] }))
+    expect(parsed).toEqual({
+      ok: true,
+      events: [
+        { source: 'open', campaign: 'a', event: 'x' },
+        { source: 'open', campaign: 'b' },
+      ],
+    })
+  })
+
+  it('keeps a consent signal that an empty one beside it would take back', () => {
+    const [event] = eventsOf({ gdpr_consent: 'CPx', gpp: 'DBAA', events: [{ gdpr_consent: null, gpp: '' }] })
+    expect(event).toMatchObject({ gdpr_consent: 'CPx', gpp: 'DBAA' })
+    expect(parseQuery('gdpr=1&gdpr_consent=CPx&gdpr_consent=&gdpr=0&campaign=a&campaign=b')).toMatchObject({
+      gdpr: '1,0',
+      gdpr_consent: 'CPx',
+      campaign: 'b',
+    })
+    expect(decideEvent(input(parseQuery('source=open&gdpr=1&gdpr=0')), allow)).toEqual({ kind: 'drop', reason: 'consent_unread' })
+  })
+
+  it('is refused where little text would become much', () => {
+    const many = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`k${i}`, '']))
+    expect(parseBody(JSON.stringify({ ...many, events: [{}] }))).toMatchObject({ ok: false })
+    expect(parseBody(JSON.stringify({ events: [many] }))).toMatchObject({ ok: false })
+    const wide = {
+      events: Array.from({ length: 100 }, () => ({})),
+      keyword: Array.from({ length: 100 }, () => 'x'.repeat(1_000)),
+    }
+    expect(parseBody(JSON.stringify(wide))).toMatchObject({ ok: false, message: expect.stringContaining('defaults') })
+  })
+
+  it('takes names that every object has for what they are: unknown', () => {
+    expect(decideEvent(input(parseQuery('source=open&__proto__=x&constructor=y&toString=z')), allow)).toMatchObject({
+      kind: 'event',
+      ignored: ['__proto__', 'constructor', 'toString'],
+    })
+    const [event] = eventsOf({ source: 'open', 'attr.constructor': 'kept', hasOwnProperty: 1 })
+    expect(decideEvent(input(event ?? {}), allow)).toMatchObject({ kind: 'event', fields: { attr: { constructor: 'kept' } } })
+  })
+})
+
+function eventsOf(body: unknown) {
+  const parsed = parseBody(JSON.stringify(body))
+  if (!parsed.ok) throw new Error(parsed.message)
+  return parsed.events
+}

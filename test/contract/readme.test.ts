@@ -63,7 +63,7 @@ it('has examples that are one valid configuration', () => {
     writeFileSync(join(directory, name), text)
   }
   const settings = loadSettings(join(directory, 'config'), {})
-  expect([...settings.sources.keys()]).toEqual(['news', 'panel'])
+  expect([...settings.sources.keys()]).toEqual(['news', 'ads', 'panel'])
   expect(settings.segments.size).toBe(1)
   rmSync(directory, { recursive: true })
 })

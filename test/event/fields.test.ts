@@ -61,6 +61,8 @@ describe('fields of an event', () => {
     ['category', { category: { a: 1 } }],
     ['keyword', { keyword: ['ok', 5] }],
     ['device', { device: 'fridge' }],
+    ['referrer_host', { referrer_host: 'https://x.example/reset?email=jo@mail.example' }],
+    ['referrer_host', { referrer_host: 'X.example:80' }],
     ['attr', { attr: { 'Not A Name': 'x' } }],
   ])('%s of %j is refused by name', (field, given) => {
     expect(json(given)).toMatchObject({ ok: false, problem: { field } })
@@ -82,6 +84,7 @@ describe('scrubbing', () => {
     ['/t/abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJ1', '/t/-'],
     ['/t/abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJK', '/t/abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJK'],
     ['/%31%32%33%34%35%36%37', '/-'],
+    ['/%E9-jo%2540mail', '/-'],
     ['/', '/'],
   ])('of the path %s gives %s', (path, expected) => {
     expect(scrubPath(path)).toBe(expected)
@@ -90,6 +93,7 @@ describe('scrubbing', () => {
   it('takes e-mail addresses out of properties and keywords, and leaves the rest', () => {
     expect(scrubText('write to jo.doe+x@mail.example.com now')).toBe('write to - now')
     expect(scrubText('jo%40mail.example')).toBe('-')
+    expect(scrubText('jo%2540mail.example')).toBe('-')
     expect(scrubText('12 @ noon')).toBe('12 @ noon')
     expect(fieldsOf(json({ keyword: ['a@b.example', 'car'], attr: { who: 'a@b.example' } }))).toMatchObject({
       keyword: ['-', 'car'],

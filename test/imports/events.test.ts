@@ -95,6 +95,16 @@ describe('an import of events', () => {
     expect(await stored()).toBe(2)
   })
 
+  it('stores on a second import what was rejected at the first and is good now, and nothing twice', async () => {
+    const path = file([row(1), row(2, { source: 'later' }), row(3), row(4, { source: 'later' })])
+    expect(await run(path)).toMatchObject({ stored: 2, rejected: 2 })
+    const later = new Map([...sources, ['later', { id: 'later', hosts: undefined, permissions: ALL_PERMISSIONS }]])
+    const again = () => importEvents({ file: path, store: scratch.store, settings: { ...settings, sources: later }, now })
+    expect(await again()).toMatchObject({ stored: 2, duplicates: 2, rejected: 0 })
+    expect(await again()).toMatchObject({ stored: 0, duplicates: 4 })
+    expect(await stored()).toBe(4)
+  })
+
   it('gives rows the permissions of their source', async () => {
     await run(file([row(1), row(2, { source: 'feed' })]))
     const rows = await scratch.store.rows<{ permissions: number }>({

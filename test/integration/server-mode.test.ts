@@ -39,6 +39,17 @@ async function visit(origin: string): Promise<number> {
 }
 
 describe('with CLICKHOUSE_URL', () => {
+  it('serve starts and collects while the server is not there yet', async () => {
+    const { url, stop } = await start()
+    await stop()
+    const env = { CLICKHOUSE_URL: url }
+    const serving = await startServe(project, env)
+    for (let i = 0; i < 5; i++) expect(await visit(serving.origin)).toBe(200)
+    await start(Number(new URL(url).port))
+    await expect.poll(() => metric(serving, 'madeleine_spool_rows_shipped_total'), { timeout: 30_000 }).toBe(5)
+    expect(await serving.stop('SIGTERM')).toBe(0)
+  })
+
   it('events are collected while the server is away, stored once when it is back, and commands read them from there', async () => {
     const server = await start()
     const env = { CLICKHOUSE_URL: server.url }

@@ -217,6 +217,38 @@ describe('an export to files', () => {
     })
   })
 
+  it('in full of an audience that has become too small takes back what was sent', async () => {
+    await storeEvents(scratch.store, [view(1), view(2), view(3, { event: 'conversion' })])
+    await build(viewers)
+    await run({ minimumSize: 2 })
+    await build(audience('viewers', 'conversion'))
+    expect(await run({ minimumSize: 2 }, 'full')).toMatchObject({ added: 0, removed: 2, skipped: 1 })
+    expect(content(files()[1]).match(/remove/g)).toHaveLength(2)
+  })
+
+  it('counts the last delivery as the last although the clock went back', async () => {
+    await storeEvents(scratch.store, [view(1), view(2, { event: 'conversion' })])
+    await build(viewers)
+    expect(await run()).toMatchObject({ added: 1 })
+    clock -= 3_600_000
+    await build(audience('viewers', 'conversion'))
+    expect(await run()).toMatchObject({ added: 1, removed: 1 })
+    expect(await run()).toMatchObject({ added: 0, removed: 0 })
+  })
+
+  it('whose build is swept away on the way fails, rather than taking everybody back', async () => {
+    await storeEvents(scratch.store, [view(1)])
+    await build(viewers)
+    await run()
+    const [latest] = await scratch.store.rows<{ build: number }>({
+      owner: 'test',
+      sql: 'SELECT max(build) AS build FROM madeleine.members',
+    })
+    await scratch.store.run({ owner: 'test', sql: `ALTER TABLE madeleine.members DROP PARTITION ${latest?.build}` })
+    expect(await run()).toMatchObject({ added: 0, removed: 0, failed: 1 })
+    expect(files()).toHaveLength(1)
+  })
+
   it('that failed on the way is said again in whole', async () => {
     await storeEvents(scratch.store, [view(1)])
     await build(viewers)

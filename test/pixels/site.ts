@@ -7,12 +7,13 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { build } from 'esbuild'
 import { type Browser, chromium, type Page } from 'playwright-core'
+import { parseFields } from '../../src/event/fields.ts'
 
 const CHROMIUM = '/usr/bin/chromium'
 export const hasChromium = existsSync(CHROMIUM)
 
 export type Hit = Readonly<Record<string, unknown>>
-export type Post = { readonly path: string; readonly type: string; readonly bytes: number; readonly hits: readonly Hit[] }
+export type Post = { readonly path: string; readonly type: string; readonly bytes: number; readonly hit: Hit }
 
 export const STUB =
   '<script>window.madeleine=window.madeleine||function(){(madeleine.q=madeleine.q||[]).push(arguments)}</script>'
@@ -41,9 +42,8 @@ export async function openSite(tag: string) {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk as Buffer)
     const body = Buffer.concat(chunks)
-    const { events, ...shared } = JSON.parse(body.toString()) as Hit & { events?: Hit[] }
-    const hits = events ? events.map((event) => ({ ...shared, ...event })) : [shared]
-    posts.push({ path: request.url ?? '', type: request.headers['content-type'] ?? '', bytes: body.length, hits })
+    const hit = JSON.parse(body.toString()) as Hit
+    posts.push({ path: request.url ?? '', type: request.headers['content-type'] ?? '', bytes: body.length, hit })
     arrived()
     return response.writeHead(204).end()
   })
@@ -61,8 +61,13 @@ export async function openSite(tag: string) {
     ],
   })
 
-  const postsOf = (source: string) => posts.filter(({ hits }) => hits[0]?.['source'] === source)
-  const hitsOf = (source: string) => postsOf(source).flatMap(({ hits }) => hits)
+  const postsOf = (source: string) => posts.filter(({ hit }) => hit['source'] === source)
+  const hitsOf = (source: string) => postsOf(source).map(({ hit }) => hit)
+  /** What the real collector would say of an event that it would refuse. */
+  const refusals = () =>
+    posts
+      .map(({ hit }) => parseFields(Object.entries(hit), { form: 'json', derived: true }))
+      .flatMap((parsed) => (parsed.ok ? [] : [parsed.problem]))
 
   async function hitsUntil(source: string, isDone: (hits: readonly Hit[]) => boolean): Promise<readonly Hit[]> {
     while (!isDone(hitsOf(source))) {
@@ -102,5 +107,5 @@ export async function openSite(tag: string) {
     }
   }
 
-  return { script, address, visit, postsOf, hitsOf, close }
+  return { script, address, visit, postsOf, hitsOf, refusals, close }
 }

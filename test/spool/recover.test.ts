@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { recoverSpool } from '../../src/spool/recover.ts'
+import { splitRefused } from '../../src/spool/refusal.ts'
 
 let directory: string
 beforeEach(() => {
@@ -52,6 +53,20 @@ describe('recovery of the spool', () => {
     put('20261116-8.split-of-7', 'half\n')
     put('20261116-9.split-of-7', 'other half\n')
     expect(recoverSpool(directory)).toEqual(['20261116-8.ready', '20261116-9.ready'])
+  })
+
+  it('has no piece of a split that failed half-way come back when the split has succeeded later', () => {
+    put('20261116-7.ready', ['a', 'b', 'c', 'd'].map((text) => `{"batch":"7","event":"${text}"}\n`).join(''))
+    const name = { partition: '20261116', batch: 7n, state: 'ready' } as const
+    let batch = 10n
+    const diskFull = () => {
+      if (batch >= 11n) throw new Error('no space left on device')
+      return batch++
+    }
+    expect(() => splitRefused(directory, name, 'refused', diskFull)).toThrow('no space')
+    splitRefused(directory, name, 'refused', () => 100n + batch++)
+    const lines = recoverSpool(directory).flatMap((file) => text(file).trim().split('\n'))
+    expect(lines.map((line) => (JSON.parse(line) as { event: string }).event).sort()).toEqual(['a', 'b', 'c', 'd'])
   })
 
   it('gives the oldest batch first, by number and not by text, and leaves foreign files alone', () => {
