@@ -104,10 +104,14 @@ export async function openCollector(environment: Environment, settings: Settings
       now,
       counts: makeCounts(),
     })
-    const expiring = setInterval(() => expire(store, settings.retentionMs), EXPIRE_EVERY_MS)
-    expiring.unref()
-    if (isPrepared) await expire(store, settings.retentionMs)
     const opened = spool
+    const expireAll = (): Promise<void> => {
+      opened.expireAside(now() - settings.retentionMs)
+      return expire(store, settings.retentionMs)
+    }
+    const expiring = setInterval(expireAll, EXPIRE_EVERY_MS)
+    expiring.unref()
+    if (isPrepared) await expireAll()
     return {
       app,
       spool: opened,

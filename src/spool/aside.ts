@@ -1,7 +1,7 @@
 // What cannot be stored is kept with its reason in `aside/`, one JSON object a line: `{reason, line}`. Nothing there is read again by
-// Madeleine: an operator looks at it, mends it and imports it.
+// Madeleine: an operator looks at it, mends it and imports it. It holds visitors' ids, so it ends with retention like everything else.
 
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { log } from '../core/log.ts'
 
@@ -17,4 +17,12 @@ export function setAside(directory: string, name: string, refused: readonly Refu
   renameSync(`${path}.tmp`, path)
   // Not the reason itself: ClickHouse quotes the row in it.
   log.error({ file: name, lines: refused.length }, 'events set aside; the reasons are in aside/')
+}
+
+/** Removes what was set aside before `untilMs`. */
+export function expireAside(directory: string, untilMs: number): void {
+  const aside = join(directory, 'aside')
+  if (!existsSync(aside)) return
+  for (const name of readdirSync(aside))
+    if (statSync(join(aside, name)).mtimeMs < untilMs) rmSync(join(aside, name), { force: true })
 }

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { MadeleineError } from '../core/errors.ts'
 import type { Store } from '../engine/store.ts'
 import type { Event } from '../event/event.ts'
+import { expireAside } from './aside.ts'
 import { makeBatches } from './batches.ts'
 import { askOwner, claimDirectory } from './claim.ts'
 import { parseSpoolName, partitionOf } from './names.ts'
@@ -20,6 +21,8 @@ export type Spool = {
   /** Everything appended so far is in the store when this resolves. */
   ship(): Promise<void>
   readonly counts: Shipper['counts']
+  /** Removes what was set aside before a moment. */
+  expireAside(untilMs: number): void
   /** Ships what there is for at most `withinMs`, then lets go; what is left is shipped at the next start. */
   close(withinMs: number): Promise<void>
 }
@@ -50,6 +53,7 @@ export async function openSpool(options: {
       writer.append(events.map((event) => ({ partition: partitionOf(event.ts), line: eventLine(event, receivedMs) }))),
     ship: () => ship(),
     counts: shipper.counts,
+    expireAside: (untilMs) => expireAside(directory, untilMs),
     async close(withinMs) {
       writer.close()
       await Promise.race([shipper.drain().catch(() => {}), delay(withinMs, undefined, { ref: false })])

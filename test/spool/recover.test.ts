@@ -1,9 +1,10 @@
 // Known damage: what a crash leaves in a spool directory, and what becomes of it.
 
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { expireAside, setAside } from '../../src/spool/aside.ts'
 import { recoverSpool } from '../../src/spool/recover.ts'
 import { splitRefused } from '../../src/spool/refusal.ts'
 
@@ -19,6 +20,15 @@ const files = () =>
     .filter((name) => name !== 'aside')
     .sort()
 const text = (name: string) => readFileSync(join(directory, name), 'utf8')
+
+it('what was set aside ends with retention', () => {
+  setAside(directory, 'old', [{ reason: 'torn', line: 'x' }])
+  setAside(directory, 'new', [{ reason: 'torn', line: 'y' }])
+  const dayAgo = Date.now() / 1_000 - 86_400
+  utimesSync(join(directory, 'aside', 'old.ndjson'), dayAgo, dayAgo)
+  expireAside(directory, Date.now() - 3_600_000)
+  expect(readdirSync(join(directory, 'aside'))).toEqual(['new.ndjson'])
+})
 
 describe('recovery of the spool', () => {
   it('closes a file that was being written', () => {
