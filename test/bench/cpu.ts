@@ -33,7 +33,7 @@ export function cpuUs(pids: readonly number[]): number {
 export function enginePid(data: string): number {
   const pid = readdirSync('/proc').find((name) => {
     const args = /^\d+$/.test(name) ? read(`/proc/${name}/cmdline`).split('\0') : []
-    return args[1]?.endsWith('engine-process.js') && args[2]?.startsWith(`${data}/`)
+    return args[1]?.endsWith('engine-process.js') && args[2] === data
   })
   if (pid === undefined) throw new Error(`no engine runs on ${data}`)
   return Number(pid)
