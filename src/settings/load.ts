@@ -55,7 +55,12 @@ function readFiles(directory: string, environment: Readonly<Record<string, strin
     throw new ConfigurationError([{ file: directory, line: 1, column: 1, message: 'no such configuration directory' }])
   const errors: ConfigError[] = []
   const documents = new Map<string, Document>()
-  const shown = (name: string) => relative(process.cwd(), join(directory, name))
+  /** As short as it can be clicked: from here if it lies below, else in full. */
+  const shown = (name: string) => {
+    const path = join(directory, name)
+    const fromHere = relative(process.cwd(), path)
+    return fromHere.startsWith('..') ? path : fromHere
+  }
   const read = (name: string) => {
     const path = join(directory, name)
     if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {

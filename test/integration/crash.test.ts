@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openStore } from '../../src/engine/store.ts'
 import { shipSpool } from '../../src/spool/spool.ts'
+import { runCommand } from '../support/cli.ts'
 import { OPEN_CONFIG, type Project, scratchProject } from '../support/scratch.ts'
 import { BROWSER_AGENT, type Serving, startServe } from '../support/serve.ts'
 
@@ -125,6 +126,27 @@ describe.skipIf(process.platform !== 'linux')('kill -9 under load (finds process
     }
     report('20 kills of serve', sent, acknowledged, await countStored(project))
   }, 180_000)
+
+  it('a killed serve, and at once a new one and three commands that want its spool, lose nothing', async () => {
+    const acknowledged = new Set<string>()
+    let sent = 0
+    project.write('config/segments/all.yaml', 'segments:\n  - { id: all, when: { event: page_view } }\n')
+    for (let round = 0; round < 5; round++) {
+      const first = await startServe(project)
+      const load = startLoad(() => first.port, acknowledged)
+      await delay(600)
+      await first.stop('SIGKILL')
+      sent += await load.stop()
+      const commands = Array.from({ length: 3 }, () => runCommand(project, ['members', 'all']))
+      const second = await startServe(project)
+      const again = startLoad(() => second.port, acknowledged)
+      const ran = await Promise.all(commands)
+      expect(ran.map(({ exitCode, stderr }) => `${exitCode}${stderr}`)).toEqual(['0', '0', '0'])
+      sent += await again.stop()
+      expect(await second.stop('SIGTERM')).toBe(0)
+    }
+    report('5 kills with a serve and three commands after each', sent, acknowledged, await countStored(project))
+  }, 120_000)
 
   it('10 kills of the engine lose no acknowledged event, and the pixel answers all the time', async () => {
     const random = makeRandom(SEED + 1)
