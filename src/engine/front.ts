@@ -55,7 +55,7 @@ async function readBody(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString('utf8')
 }
 
-/** The statement and its bindings. A placeholder without a value is refused here: the session would still hold an earlier request's. */
+/** The statement and its bindings. A parameter without a value is refused here: the session would still hold an earlier request's. */
 async function readStatement(request: IncomingMessage): Promise<{ sql: string; bindings: Map<string, string> }> {
   const address = new URL(request.url ?? '/', 'http://engine')
   const bindings = new Map<string, string>()

@@ -29,7 +29,7 @@ export type Match =
 
 export type EventCondition = {
   readonly kind: 'events'
-  /** Undefined: any event. */
+  /** Undefined where the rule names none: every event counts. */
   readonly events: readonly string[] | undefined
   readonly where: readonly Match[]
   readonly withinMs: number
