@@ -105,13 +105,17 @@ export async function openCollector(environment: Environment, settings: Settings
       counts: makeCounts(),
     })
     const opened = spool
-    const expireAll = (): Promise<void> => {
-      opened.expireAside(now() - settings.retentionMs)
-      return expire(store, settings.retentionMs)
+    const expireAll = async (): Promise<void> => {
+      try {
+        opened.expireAside(now() - settings.retentionMs)
+      } catch (error) {
+        log.warn({ err: messageOf(error) }, 'what was set aside could not be expired and will be tried again')
+      }
+      await expire(store, settings.retentionMs)
     }
     const expiring = setInterval(expireAll, EXPIRE_EVERY_MS)
     expiring.unref()
-    if (isPrepared) await expireAll()
+    if (isPrepared) void expireAll() // beside the collecting: a large partition takes minutes to rewrite
     return {
       app,
       spool: opened,

@@ -225,6 +225,8 @@ export function makeCollector(parts: CollectorParts): Hono<Env> {
     c.body(await metricsText(counts, spool.counts), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }),
   )
   app.onError((error, c) => {
+    const { incoming } = c.env
+    if (incoming.destroyed && !incoming.complete) return c.body(null, 400) // the sender went away in the middle: nobody hears this, nothing is wrong here
     log.error({ err: messageOf(error), stack: error.stack }, 'a request failed')
     return c.json({ error: 'internal error' }, 500, NOT_CACHED)
   })

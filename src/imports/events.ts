@@ -94,13 +94,17 @@ function rangesOf(numbers: Iterable<number>): number[] {
   return ranges
 }
 
-const isIn = (ranges: readonly number[], number: number): boolean => {
-  for (let i = 0; i < ranges.length; i += 2) if (number >= (ranges[i] ?? 0) && number <= (ranges[i + 1] ?? 0)) return true
-  return false
+/** The lines that a piece covers. By look-up: rows in no order of time make nearly a range of each line. */
+function within(lines: Lines, { ranges }: Piece): Map<number, string> {
+  const covered = new Map<number, string>()
+  for (let i = 0; i < ranges.length; i += 2) {
+    for (let number = ranges[i] ?? 0; number <= (ranges[i + 1] ?? -1); number++) {
+      const line = lines.get(number)
+      if (line !== undefined) covered.set(number, line)
+    }
+  }
+  return covered
 }
-
-const within = (lines: Lines, piece: Piece): Map<number, string> =>
-  new Map([...lines].filter(([number]) => isIn(piece.ranges, number)))
 
 export async function importEvents(options: ImportOptions): Promise<ImportResult> {
   const { file, store, settings, now } = options

@@ -41,7 +41,7 @@ async function readBuilt(
 ): Promise<Map<AudienceId, readonly string[]>> {
   const rows = await store.rows<Row>({
     owner: 'membership.members',
-    sql: `SELECT audience, arraySort(groupArray(toString(visitor))) AS members FROM madeleine.members
+    sql: `SELECT audience, arraySort(groupUniqArray(toString(visitor))) AS members FROM madeleine.members
           WHERE build = {build:UInt64} AND audience IN {ids:Array(String)} AND expires > fromUnixTimestamp64Milli({now:Int64}, 'UTC') GROUP BY audience`,
     values: { build, ids, now: nowMs },
   })

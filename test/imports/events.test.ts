@@ -105,6 +105,14 @@ describe('an import of events', () => {
     expect(await stored()).toBe(4)
   })
 
+  it('knows again the rows of a file in no order of time', async () => {
+    const days = Array.from({ length: 400 }, (_, n) => ((n * 37) % 80) + 1)
+    const path = file(days.map((day, n) => row(n + 1, { ts: new Date(now() - day * 86_400_000).toISOString() })))
+    expect(await run(path)).toMatchObject({ stored: 400, duplicates: 0 })
+    expect(await run(path)).toMatchObject({ stored: 0, duplicates: 400 })
+    expect(await stored()).toBe(400)
+  })
+
   it('gives rows the permissions of their source', async () => {
     await run(file([row(1), row(2, { source: 'feed' })]))
     const rows = await scratch.store.rows<{ permissions: number }>({

@@ -4,7 +4,8 @@ import { parseDecimal } from '../../src/core/decimal.ts'
 import { parseVisitorId, type VisitorId } from '../../src/core/ids.ts'
 import { ALL_PERMISSIONS } from '../../src/core/permissions.ts'
 import type { Store } from '../../src/engine/store.ts'
-import { type Event, NO_PAGE } from '../../src/event/event.ts'
+import type { Event } from '../../src/event/event.ts'
+import { completeEvent, parseFields } from '../../src/event/fields.ts'
 import { partitionOf } from '../../src/spool/names.ts'
 import { EVENT_COLUMNS, eventLine, lineInBatch } from '../../src/spool/row.ts'
 
@@ -19,33 +20,10 @@ export const decimal = (text: string): bigint => {
 }
 
 export function anEvent(given: Partial<Event>): Event {
-  return {
-    ...NO_PAGE,
-    ts: 0,
-    visitor: visitorNumber(1),
-    event: 'page_view',
-    source: 'news',
-    permissions: ALL_PERMISSIONS,
-    attr: {},
-    referrer_host: '',
-    category: [],
-    keyword: [],
-    device: '',
-    browser: '',
-    os: '',
-    country: '',
-    region: '',
-    language: '',
-    campaign: '',
-    creative: '',
-    placement: '',
-    order_id: '',
-    currency: '',
-    value: null,
-    cost: null,
-    dwell_ms: null,
-    ...given,
-  }
+  const empty = parseFields([], { form: 'json', derived: false })
+  if (!empty.ok) throw new Error(empty.problem.message)
+  const received = { ts: 0, visitor: visitorNumber(1), source: 'news', permissions: ALL_PERMISSIONS }
+  return { ...completeEvent(empty.fields, received), ...given }
 }
 
 let lastBatch = BigInt(Date.now()) << 22n
