@@ -1,15 +1,21 @@
 // The only place where clients are made: the environment and the configuration become the parts that commands use.
 
 import { mkdirSync, readFileSync } from 'node:fs'
-import { makeCollector } from './collect/app.ts'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { openPlaces } from './collect/address.ts'
+import { makeCollector } from './collect/collector.ts'
 import { makeCounts } from './collect/counts.ts'
+import { makeRecentRefusals } from './collect/opt-out.ts'
+import { policyInTag } from './collect/tag.ts'
 import { causeOf, MadeleineError, messageOf } from './core/errors.ts'
 import { log } from './core/log.ts'
 import { applyRetention, expireOverdue, migrate } from './engine/migrate.ts'
 import { distFile } from './engine/package-files.ts'
 import { openStore, type Store } from './engine/store.ts'
 import { makeSigner } from './identity/cookie.ts'
-import { cookieKey } from './identity/key.ts'
+import { cookieKeys, tombstoneKey } from './identity/key.ts'
+import { shareTombstones, type TombstoneShare } from './identity/share.ts'
+import { makeTombstones, type Tombstones } from './identity/tombstones.ts'
 import type { Environment } from './settings/environment.ts'
 import type { Settings } from './settings/load.ts'
 import { askOwner } from './spool/claim.ts'
@@ -51,8 +57,17 @@ export async function withEvents<T>(environment: Environment, work: (store: Stor
   }
 }
 
+/** For a command, which hears of opt-outs from the store alone. */
+export async function readTombstones(environment: Environment, store: Store): Promise<Tombstones> {
+  const tombstones = makeTombstones(tombstoneKey(environment.data, environment.tombstoneKey))
+  const share = shareTombstones({ tombstones, store, redisUrl: undefined, now })
+  await share.load()
+  await share.close()
+  return tombstones
+}
+
 export type Collector = {
-  readonly app: ReturnType<typeof makeCollector>
+  handle(request: IncomingMessage, response: ServerResponse): void
   readonly spool: Spool
   readonly store: Store
   close(withinMs: number): Promise<void>
@@ -88,6 +103,9 @@ export async function openCollector(environment: Environment, settings: Settings
     isPrepared = true
   }
   let spool: Spool | undefined
+  let share: TombstoneShare | undefined
+  // Read before anything is opened: a database that cannot be read is a mistake to be told at once.
+  const locate = openPlaces(settings.geoDatabase, settings.trustedProxies)
   try {
     spool = await openSpool({ data: environment.data, store, now, prepare })
     await prepare().catch((error: unknown) => {
@@ -95,38 +113,51 @@ export async function openCollector(environment: Environment, settings: Settings
         throw error
       log.warn('ClickHouse does not answer: events wait in the spool until it does')
     })
-    const app = makeCollector({
+    const opened = spool
+    const tombstones = makeTombstones(tombstoneKey(environment.data, environment.tombstoneKey))
+    const shared = shareTombstones({ tombstones, store, redisUrl: environment.redisUrl, now })
+    share = shared
+    if (isPrepared) await shared.load()
+    tombstones.load(opened.leftTombstones, now())
+    let keys = cookieKeys(environment.data, environment.cookieKeys, now())
+    const handle = makeCollector({
       settings,
       spool,
-      signer: makeSigner(cookieKey(environment.data, environment.cookieKey)),
+      signer: makeSigner(() => keys),
+      tombstones,
+      recentRefusals: makeRecentRefusals(),
+      shareTombstones: shared.tell,
+      locate,
       apiKey: environment.apiKey,
-      tag: readFileSync(distFile('t.js'), 'utf8'),
+      tag: policyInTag(readFileSync(distFile('t.js'), 'utf8'), settings),
       now,
       counts: makeCounts(),
     })
-    const opened = spool
     const expireAll = async (): Promise<void> => {
       try {
         opened.expireAside(now() - settings.retentionMs)
       } catch (error) {
         log.warn({ err: messageOf(error) }, 'what was set aside could not be expired and will be tried again')
       }
+      keys = cookieKeys(environment.data, environment.cookieKeys, now())
       await expire(store, settings.retentionMs)
     }
     const expiring = setInterval(expireAll, EXPIRE_EVERY_MS)
     expiring.unref()
     if (isPrepared) void expireAll() // beside the collecting: a large partition takes minutes to rewrite
     return {
-      app,
+      handle,
       spool: opened,
       store,
       async close(withinMs) {
         clearInterval(expiring)
+        await shared.close()
         await opened.close(withinMs)
         await store.close()
       },
     }
   } catch (error) {
+    await share?.close()
     await spool?.close(0)
     await store.close()
     throw error

@@ -9,6 +9,7 @@ const ORDER = [
   'core',
   'event',
   'taxonomy',
+  'consent',
   'rules',
   'settings',
   'engine',

@@ -2,13 +2,21 @@
 // A delivery is prepared in ClickHouse under its number, sent from there, and counts once it is in `delivery_log`. Killed in between, the next one says
 // the same again: a repeated add or remove changes nothing at the partner.
 
+import { notForReceiverSql, permittedSql, refusedSinceSql } from '../consent/standing.ts'
 import type { AudienceId } from '../core/ids.ts'
-import { bitOf } from '../core/permissions.ts'
 import type { Store, Values } from '../engine/store.ts'
 
 export type DeliveryKind = 'delta' | 'full'
 
-export type DeliveryTarget = { readonly destination: string; readonly audience: AudienceId; readonly build: number }
+export type DeliveryTarget = {
+  readonly destination: string
+  readonly audience: AudienceId
+  readonly build: number
+  /** Of the build. */
+  readonly asOfMs: number
+  /** The receiving partner in the IAB's vendor list, where it has said who it is. */
+  readonly vendorId: number | undefined
+}
 export type DeliveryMoment = { readonly nowMs: number; readonly retentionMs: number }
 
 export type Changes = {
@@ -20,18 +28,26 @@ export type Changes = {
   readonly held: number
 }
 
+const FROM = `fromUnixTimestamp64Milli({from:Int64}, 'UTC')`
+
 /**
- * Rows `(visitor, expires, is_wanted, is_held)` of everyone who is wanted or held. A visitor is wanted as a member all of whose visible events permit
- * activation; held if the last finished delivery that names the visitor was an add.
+ * Members that must not be sent: something that rules may see of them does not permit activation, they took a permission back since the build, or
+ * they named the partners that may receive, and this one is not among them.
  */
-const SIDES = `
+const notSent = (hasVendor: boolean): string => `
+        SELECT visitor FROM madeleine.events WHERE ts > ${FROM} AND ${permittedSql('profile', FROM)} AND NOT (${permittedSql('activate', FROM)})
+        UNION ALL ${refusedSinceSql('activate', `fromUnixTimestamp64Milli({asOf:Int64}, 'UTC')`)}
+        ${hasVendor ? `UNION ALL ${notForReceiverSql('{vendor:UInt16}', FROM)}` : ''}`
+
+/**
+ * Rows `(visitor, expires, is_wanted, is_held)` of everyone who is wanted or held: wanted as a member who may be sent, held if the last finished delivery
+ * that names the visitor was an add.
+ */
+const sides = (hasVendor: boolean): string => `
   SELECT visitor, max(ends) AS expires, max(as_member) AS is_wanted, max(at_partner) AS is_held FROM (
     SELECT visitor, expires AS ends, 1 AS as_member, 0 AS at_partner FROM madeleine.members
     WHERE build = {build:UInt64} AND audience = {audience:String} AND expires > fromUnixTimestamp64Milli({now:Int64}, 'UTC')
-      AND visitor NOT IN (
-        SELECT visitor FROM madeleine.events
-        WHERE ts > fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND NOT bitTest(permissions, ${bitOf('activate')})
-      )
+      AND visitor NOT IN (${notSent(hasVendor)})
     UNION ALL
     SELECT visitor, max(deliveries.expires) AS ends, 0 AS as_member, 1 AS at_partner FROM madeleine.deliveries
     WHERE destination = {destination:String} AND audience = {audience:String}
@@ -41,10 +57,15 @@ const SIDES = `
     GROUP BY visitor HAVING argMax(action, delivery) = 'add'
   ) GROUP BY visitor`
 
-const valuesOf = ({ destination, audience, build }: DeliveryTarget, { nowMs, retentionMs }: DeliveryMoment): Values => ({
+const valuesOf = (
+  { destination, audience, build, asOfMs, vendorId }: DeliveryTarget,
+  { nowMs, retentionMs }: DeliveryMoment,
+): Values => ({
   destination,
   audience,
   build,
+  asOf: asOfMs,
+  ...(vendorId === undefined ? {} : { vendor: vendorId }),
   now: nowMs,
   from: nowMs - retentionMs,
 })
@@ -52,7 +73,7 @@ const valuesOf = ({ destination, audience, build }: DeliveryTarget, { nowMs, ret
 export async function readChanges(store: Store, target: DeliveryTarget, moment: DeliveryMoment): Promise<Changes> {
   const [row] = await store.rows<Changes>({
     owner: 'activate.changes',
-    sql: `SELECT countIf(is_wanted) AS eligible, countIf(is_wanted AND NOT is_held) AS add, countIf(is_held AND NOT is_wanted) AS remove, countIf(is_held) AS held FROM (${SIDES})`,
+    sql: `SELECT countIf(is_wanted) AS eligible, countIf(is_wanted AND NOT is_held) AS add, countIf(is_held AND NOT is_wanted) AS remove, countIf(is_held) AS held FROM (${sides(target.vendorId !== undefined)})`,
     values: valuesOf(target, moment),
   })
   return row ?? { eligible: 0, add: 0, remove: 0, held: 0 }
@@ -71,7 +92,7 @@ export async function prepareDelivery(
     owner: 'activate.prepare',
     sql: `INSERT INTO madeleine.deliveries (delivery, destination, audience, visitor, action, expires)
           SELECT {delivery:UInt64}, {destination:String}, {audience:String}, visitor, if(is_wanted, 'add', 'remove'), expires
-          FROM (${SIDES}) WHERE (${add}) OR (is_held AND NOT is_wanted)`,
+          FROM (${sides(target.vendorId !== undefined)}) WHERE (${add}) OR (is_held AND NOT is_wanted)`,
     values: { ...valuesOf(target, moment), delivery },
   })
 }

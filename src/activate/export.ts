@@ -70,7 +70,8 @@ export async function exportAudiences(options: ExportOptions): Promise<Destinati
     const nowMs = now()
     const build = (await readLatestBuilds(store, retentionMs, nowMs)).get(audience)
     if (!build) return { ...nothing, reason: 'not_built', failed: true }
-    const target = { destination: destination.id, audience, build: build.build }
+    const { id, vendorId } = destination
+    const target = { destination: id, audience, build: build.build, asOfMs: build.asOfMs, vendorId }
     const moment = { nowMs, retentionMs }
     const changes = await readChanges(store, target, moment)
     // Too few to hide in: nobody is added. Removals always go out, as changes.

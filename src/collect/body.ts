@@ -29,12 +29,33 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 /** A signal that was given is not taken back by an empty one beside it: of several, what restricts most must be seen. */
 const CONSENT_NAMES: ReadonlySet<string> = new Set(['gdpr', 'gdpr_consent', 'gpp', 'gpp_sid', 'us_privacy'])
 
+/** As URLSearchParams decodes, which costs twice as much; it is asked where something is encoded that is no UTF-8. */
+function decoded(text: string): string {
+  if (!text.includes('%') && !text.includes('+')) return text
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '))
+  } catch {
+    return new URLSearchParams(`v=${text}`).get('v') ?? ''
+  }
+}
+
 /** The parameters of a query string. The last of a repeated name counts; repeated consent signals are all kept, as one text that nobody takes for a yes. */
 export function parseQuery(query: string): Record<string, string> {
   const given: Record<string, string> = Object.create(null)
-  for (const [name, value] of new URLSearchParams(query)) {
-    const before = CONSENT_NAMES.has(name) ? given[name] : undefined
-    given[name] = before === undefined || before === '' ? value : value === '' ? before : `${before},${value}`
+  for (let start = 0; start < query.length; ) {
+    let end = query.indexOf('&', start)
+    if (end < 0) end = query.length
+    let equals = query.indexOf('=', start)
+    if (equals < 0 || equals > end) equals = end
+    if (end > start) {
+      const name = decoded(query.slice(start, equals))
+      const value = decoded(query.slice(equals + 1, end))
+      const before = given[name]
+      if (before === undefined || before === '' || !CONSENT_NAMES.has(name)) {
+        if (before === undefined || value !== '' || !CONSENT_NAMES.has(name)) given[name] = value
+      } else if (value !== '') given[name] = `${before},${value}`
+    }
+    start = end + 1
   }
   return given
 }

@@ -10,6 +10,10 @@ export type CollectCounts = {
   readonly dropped: Tally
   readonly requests: Tally
   ignoredParameters: number
+  /** Cookies that carried our name and not our signature. */
+  foreignCookies: number
+  /** Pixels sent round once more, to see which cookies the browser keeps. */
+  askedAgain: number
 }
 
 export const makeCounts = (): CollectCounts => ({
@@ -17,6 +21,8 @@ export const makeCounts = (): CollectCounts => ({
   dropped: new Tally(),
   requests: new Tally(),
   ignoredParameters: 0,
+  foreignCookies: 0,
+  askedAgain: 0,
 })
 
 const LABELLED: ReadonlySet<string> = new Set([...Object.keys(FIELD_TYPES), 'event', 'ts', 'visitor', 'referrer', 'attr', 'body'])

@@ -20,7 +20,7 @@ function* labelled(tally: Tally, label: (text: string) => Record<string, string>
   for (const [text, n] of tally.entries()) yield [label(text), n]
 }
 
-export function metricsText(counts: CollectCounts, shipped: Shipper['counts']): Promise<string> {
+export function metricsText(counts: CollectCounts, shipped: Shipper['counts'], tombstones: number): Promise<string> {
   const registry = new Registry()
   counter(
     registry,
@@ -53,11 +53,26 @@ export function metricsText(counts: CollectCounts, shipped: Shipper['counts']): 
     [],
     [[{}, counts.ignoredParameters]],
   )
+  counter(
+    registry,
+    'madeleine_cookies_replaced_total',
+    'Visitor cookies that did not carry our signature',
+    [],
+    [[{}, counts.foreignCookies]],
+  )
+  counter(
+    registry,
+    'madeleine_pixels_asked_again_total',
+    'Pixels sent round once, to see which cookies the browser keeps',
+    [],
+    [[{}, counts.askedAgain]],
+  )
   counter(registry, 'madeleine_spool_files_shipped_total', 'Spool files stored in ClickHouse', [], [[{}, shipped.filesShipped]])
   counter(registry, 'madeleine_spool_rows_shipped_total', 'Events stored in ClickHouse', [], [[{}, shipped.rowsShipped]])
   counter(registry, 'madeleine_spool_failures_total', 'Tries to ship that failed', [], [[{}, shipped.failures]])
   new Gauge({ name: 'madeleine_spool_files_waiting', help: 'Closed spool files not yet stored', registers: [registry] }).set(
     shipped.filesWaiting,
   )
+  new Gauge({ name: 'madeleine_opted_out_ids', help: 'Ids known to have opted out', registers: [registry] }).set(tombstones)
   return registry.metrics()
 }

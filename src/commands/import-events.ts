@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { MadeleineError } from '../core/errors.ts'
 import { importEvents } from '../imports/events.ts'
-import { now, openReadyStore } from '../wire.ts'
+import { now, openReadyStore, readTombstones } from '../wire.ts'
 import { type Flags, readContext } from './context.ts'
 import type { Outcome } from './output.ts'
 import { startProgress } from './progress.ts'
@@ -16,7 +16,9 @@ export async function importEventsFile(file: string, flags: Flags): Promise<Outc
   // The file is read twice: once for its hash, which makes a second import of it harmless, once for its rows.
   const progress = startProgress('importing', statSync(file).size * 2, 'bytes')
   try {
-    const result = await importEvents({ file, store, settings, now, onBytes: (bytes) => progress.add(bytes) })
+    const tombstones = await readTombstones(environment, store)
+    const isOptedOut = tombstones.has
+    const result = await importEvents({ file, store, settings, isOptedOut, now, onBytes: (bytes) => progress.add(bytes) })
     const shown = result.rejects.slice(0, REJECTS_SHOWN).map(({ line, reason }) => `${file}:${line}: ${reason}`)
     const more = result.rejected > shown.length ? [`... and ${result.rejected - shown.length} more`] : []
     const { read, stored, duplicates, rejected } = result

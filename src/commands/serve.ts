@@ -1,7 +1,6 @@
 import { once } from 'node:events'
-import type { Server } from 'node:http'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createAdaptorServer } from '@hono/node-server'
 import { MadeleineError, messageOf, systemCode } from '../core/errors.ts'
 import { type Collector, openCollector } from '../wire.ts'
 import { type Context, type Flags, readContext } from './context.ts'
@@ -15,7 +14,7 @@ export type Serving = { readonly port: number; readonly collector: Collector; st
 /** Listens on all interfaces; port 0 takes a free one. */
 export async function startServing({ environment, settings }: Context): Promise<Serving> {
   const collector = await openCollector(environment, settings)
-  const server = createAdaptorServer({ fetch: collector.app.fetch }) as Server
+  const server = createServer(collector.handle)
   server.keepAliveTimeout = 65_000 // longer than the usual load balancer's 60 s, so that it is the one to close
   try {
     server.listen(environment.port)

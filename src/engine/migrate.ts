@@ -6,10 +6,11 @@ import { events } from './migrations/001-events.ts'
 import { imports } from './migrations/002-imports.ts'
 import { membership } from './migrations/003-membership.ts'
 import { deliveries } from './migrations/004-deliveries.ts'
+import { consent } from './migrations/005-consent.ts'
 import type { Migration } from './migrations/migration.ts'
 import type { Store } from './store.ts'
 
-export const MIGRATIONS: readonly Migration[] = [events, imports, membership, deliveries]
+export const MIGRATIONS: readonly Migration[] = [events, imports, membership, deliveries, consent]
 
 export async function migrate(store: Store): Promise<void> {
   await store.run({ owner: 'engine.migrate', sql: 'CREATE DATABASE IF NOT EXISTS madeleine' })
@@ -31,26 +32,33 @@ export async function migrate(store: Store): Promise<void> {
   }
 }
 
-/** Makes the table's own expiry follow `retention` of the settings. Answers filter by time whatever the table still holds. */
+/** Makes the tables' own expiry follow `retention` of the settings. Answers filter by time whatever the tables still hold. */
 export async function applyRetention(store: Store, retentionMs: number): Promise<void> {
   const seconds = Math.floor(retentionMs / 1_000)
-  const [table] = await store.rows<{ ddl: string }>({
-    owner: 'engine.retention',
-    sql: `SELECT create_table_query AS ddl FROM system.tables WHERE database = 'madeleine' AND name = 'events'`,
-  })
   const same = retentionMs === RETENTION_MAX_MS ? 'toIntervalDay(90)' : `toIntervalSecond(${seconds})`
-  if (table?.ddl.includes(same)) return
   const interval = retentionMs === RETENTION_MAX_MS ? 'INTERVAL 90 DAY' : `INTERVAL ${seconds} SECOND`
-  await store.run({ owner: 'engine.retention', sql: `ALTER TABLE madeleine.events MODIFY TTL toDateTime(ts) + ${interval}` })
+  const tables = await store.rows<{ name: string; ddl: string }>({
+    owner: 'engine.retention',
+    sql: `SELECT name, create_table_query AS ddl FROM system.tables WHERE database = 'madeleine' AND name IN ('events', 'consent_signals')`,
+  })
+  for (const { name, ddl } of tables) {
+    if (ddl.includes(same)) continue
+    await store.run({ owner: 'engine.retention', sql: `ALTER TABLE madeleine.${name} MODIFY TTL toDateTime(ts) + ${interval}` })
+  }
 }
 
 /** Rows may be overdue for so long before their partition is rewritten: half of what the contract allows, so that it happens about twice a day. */
 const OVERDUE_MS = 12 * HOUR_MS
 
+/** Contract 4; the cookie that says the same lives as long, which is as long as browsers allow. */
+export const TOMBSTONE_DAYS = 400
+
 /** Tables that hold anything of a visitor, and when a row of theirs is due. */
 const EXPIRING = [
   { table: 'events', due: (retentionMs: number) => ({ column: 'ts', afterMs: retentionMs }) },
   { table: 'members', due: () => ({ column: 'expires', afterMs: 0 }) },
+  { table: 'consent_signals', due: (retentionMs: number) => ({ column: 'ts', afterMs: retentionMs }) },
+  { table: 'tombstones', due: () => ({ column: 'day', afterMs: TOMBSTONE_DAYS * DAY_MS }) },
   { table: 'deliveries', due: () => ({ column: 'expires', afterMs: 7 * DAY_MS }) },
 ] as const
 

@@ -40,12 +40,20 @@ export const DEVICES = ['desktop', 'mobile', 'tablet', 'tv', 'other'] as const
 export type Page = { readonly origin: string; readonly url: string; readonly host: string; readonly path: string }
 export const NO_PAGE: Page = { origin: '', url: '', host: '', path: '' }
 
+/** What an id stands for: one browser everywhere, one browser on one site (partitioned cookies), or one browser in a site's own storage. */
+export const SCOPES = ['global', 'partition', 'first_party'] as const
+export type Scope = (typeof SCOPES)[number]
+
 /** A missing text is '', a missing number null, a missing list empty. Numbers are millionths (core/decimal.ts). */
 export type Event = Page & {
   readonly ts: number
   readonly visitor: VisitorId
   readonly event: string
+  readonly scope: Scope
+  /** With the two bits that say how they came about (core/permissions.ts). */
   readonly permissions: PermissionSet
+  /** Partners (their ids in the IAB's vendor list) that may receive, where the permissions are limited to some. */
+  readonly receivers: readonly number[]
   readonly attr: Readonly<Record<string, string>>
 } & { readonly [F in Exclude<TextField, 'url' | 'host' | 'path'>]: string } & { readonly [F in NumberField]: bigint | null } & {
   readonly [F in ListField]: readonly string[]

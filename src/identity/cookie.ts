@@ -12,15 +12,19 @@ export const VISITOR_COOKIE = '__Host-mid'
 /** Where the browser keeps third-party cookies apart by site: the id of one browser on one site. */
 export const PARTITIONED_COOKIE = '__Host-midp'
 export const OPT_OUT_COOKIE = '__Host-mopt'
-/** Contract 3: 90 days. */
-const MAX_AGE_S = 7_776_000
+/** The opt-out that a site's own tag asked for, where cookies are kept apart by site: it speaks for that site only. */
+export const SITE_OPT_OUT_COOKIE = '__Host-moptp'
+/** Contract 3. */
+export const COOKIE_DAYS = 90
+/** As long as browsers keep a cookie (RFC 6265bis caps it at 400 days). */
+export const OPT_OUT_DAYS = 400
 /** 128 bits of HMAC-SHA256 in base64url. */
 const SIGNATURE_CHARS = 22
 
 export type CookieVisitor =
   | { readonly kind: 'known'; readonly visitor: VisitorId; readonly refresh: boolean }
   | { readonly kind: 'none' }
-  /** A value that is not ours: damaged, forged, or signed with another key. */
+  /** A value that is not ours (damaged, forged, signed with another key), or one that has outlived its cookie. */
   | { readonly kind: 'foreign' }
 
 export type CookieSigner = {
@@ -30,15 +34,24 @@ export type CookieSigner = {
 
 export const newVisitor = (): VisitorId => randomUuid() as VisitorId
 
-export function makeSigner(key: string): CookieSigner {
-  const signature = (signed: string): string =>
+/** `keys`: the ring, asked each time, so that it may turn while we run. The first signs, all verify. */
+export function makeSigner(keys: () => readonly string[]): CookieSigner {
+  const signature = (signed: string, key: string): string =>
     createHmac('sha256', key).update(signed).digest('base64url').slice(0, SIGNATURE_CHARS)
   // A page sends several hits with one cookie within seconds; the second costs a look-up instead of a hash.
-  const verified = new LRUCache<string, { readonly visitor: VisitorId; readonly day: number }>({ max: 50_000 })
+  const verified = new LRUCache<string, { readonly visitor: VisitorId; readonly day: number; readonly key: string }>({
+    max: 50_000,
+  })
+  function keyOf(signed: string, given: Buffer): string | undefined {
+    return keys().find((key) => {
+      const expected = Buffer.from(signature(signed, key))
+      return given.length === expected.length && timingSafeEqual(given, expected)
+    })
+  }
   return {
     sign(visitor, nowMs) {
       const signed = `${visitor}.${Math.floor(nowMs / DAY_MS).toString(36)}`
-      return `${signed}.${signature(signed)}`
+      return `${signed}.${signature(signed, keys()[0] ?? '')}`
     },
     verify(value, nowMs) {
       const today = Math.floor(nowMs / DAY_MS)
@@ -48,13 +61,13 @@ export function makeSigner(key: string): CookieSigner {
         const visitor = parseVisitorId(value.slice(0, 36))
         const dayText = value.slice(37, end)
         if (!visitor || value[36] !== '.' || !/^[0-9a-z]{1,6}$/.test(dayText)) return { kind: 'foreign' }
-        const given = Buffer.from(value.slice(end + 1))
-        const expected = Buffer.from(signature(value.slice(0, end)))
-        if (given.length !== expected.length || !timingSafeEqual(given, expected)) return { kind: 'foreign' }
-        seen = { visitor, day: Number.parseInt(dayText, 36) }
+        const key = keyOf(value.slice(0, end), Buffer.from(value.slice(end + 1)))
+        if (key === undefined) return { kind: 'foreign' }
+        seen = { visitor, day: Number.parseInt(dayText, 36), key }
         verified.set(value, seen)
       }
-      return { kind: 'known', visitor: seen.visitor, refresh: seen.day < today }
+      if (seen.day < today - COOKIE_DAYS) return { kind: 'foreign' }
+      return { kind: 'known', visitor: seen.visitor, refresh: seen.day < today || seen.key !== keys()[0] }
     },
   }
 }
@@ -63,27 +76,50 @@ export function makeSigner(key: string): CookieSigner {
 export type RequestCookies = {
   readonly visitor: string | undefined
   readonly partitioned: string | undefined
-  readonly optedOut: boolean
+  /** The opt-out that speaks for the browser, and the one that speaks for the site. */
+  readonly optedOut: string | undefined
+  readonly siteOptedOut: string | undefined
 }
 
+const NO_COOKIES: RequestCookies = { visitor: undefined, partitioned: undefined, optedOut: undefined, siteOptedOut: undefined }
+
 export function readCookies(header: string | undefined): RequestCookies {
-  if (header === undefined) return { visitor: undefined, partitioned: undefined, optedOut: false }
+  if (header === undefined) return NO_COOKIES
   const cookies = parseCookie(header)
   return {
     visitor: cookies[VISITOR_COOKIE],
     partitioned: cookies[PARTITIONED_COOKIE],
-    optedOut: cookies[OPT_OUT_COOKIE] !== undefined,
+    optedOut: cookies[OPT_OUT_COOKIE],
+    siteOptedOut: cookies[SITE_OPT_OUT_COOKIE],
   }
 }
 
+function setCookie(name: string, value: string, maxAgeDays: number, partitioned: boolean): string {
+  const maxAge = (maxAgeDays * DAY_MS) / 1_000
+  const common = { name, value, path: '/', maxAge, httpOnly: true, secure: true, sameSite: 'none' } as const
+  return stringifySetCookie(partitioned ? { ...common, partitioned } : common)
+}
+
 export const visitorCookie = (value: string, partitioned: boolean): string =>
-  stringifySetCookie({
-    name: partitioned ? PARTITIONED_COOKIE : VISITOR_COOKIE,
-    value,
-    path: '/',
-    maxAge: MAX_AGE_S,
-    httpOnly: true,
-    secure: true,
-    sameSite: 'none',
-    ...(partitioned ? { partitioned } : {}),
-  })
+  setCookie(partitioned ? PARTITIONED_COOKIE : VISITOR_COOKIE, value, COOKIE_DAYS, partitioned)
+
+/** An opt-out holds no id: the word, and the day it was last written, so that it is not written with every answer. */
+export const optOutCookie = (partitioned: boolean, nowMs: number): string =>
+  setCookie(
+    partitioned ? SITE_OPT_OUT_COOKIE : OPT_OUT_COOKIE,
+    `OPT_OUT.${Math.floor(nowMs / DAY_MS).toString(36)}`,
+    OPT_OUT_DAYS,
+    partitioned,
+  )
+
+/** Browsers forget after 400 days at most: an opt-out that is still in use is written again, once a day. */
+export const isOptOutStale = (value: string, nowMs: number): boolean =>
+  value !== `OPT_OUT.${Math.floor(nowMs / DAY_MS).toString(36)}`
+
+/** A partitioned cookie is only removed with the attribute, and from the site it lies under (measured in Chromium 156). */
+export const endVisitorCookies = ({ visitor, partitioned }: RequestCookies): string[] => [
+  ...(visitor === undefined ? [] : [setCookie(VISITOR_COOKIE, '', 0, false)]),
+  ...(partitioned === undefined ? [] : [setCookie(PARTITIONED_COOKIE, '', 0, true)]),
+]
+export const endOptOutCookie = (partitioned: boolean): string =>
+  setCookie(partitioned ? SITE_OPT_OUT_COOKIE : OPT_OUT_COOKIE, '', 0, partitioned)

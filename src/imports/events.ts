@@ -5,14 +5,15 @@
 
 import { createHash } from 'node:crypto'
 import { type DecideSettings, decideEvent } from '../collect/decide.ts'
-import { serverEvent } from '../collect/request.ts'
-import { parseVisitorId } from '../core/ids.ts'
+import { serverEvent } from '../collect/server-event.ts'
+import type { ConsentSignal } from '../consent/standing.ts'
+import { parseVisitorId, type VisitorId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Store } from '../engine/store.ts'
 import type { Event } from '../event/event.ts'
 import { makeBatches } from '../spool/batches.ts'
 import { partitionOf } from '../spool/names.ts'
-import { eventLine, lineInBatch } from '../spool/row.ts'
+import { eventLine, lineInBatch, NOTE_TABLES, signalLine } from '../spool/row.ts'
 import { storeOnce } from '../spool/shipper.ts'
 import { readBytes, readLines } from './lines.ts'
 
@@ -30,14 +31,21 @@ export type ImportOptions = {
   readonly file: string
   readonly store: Store
   readonly settings: DecideSettings
+  readonly isOptedOut: (visitor: VisitorId) => boolean
   readonly now: () => number
   /** Bytes of the file passed, of both readings together. */
   readonly onBytes?: (bytes: number) => void
 }
 
-type Parsed = { readonly event: Event } | { readonly reason: string }
+/** `signal`: a refusal is no event, and governs those that there are. */
+type Parsed = { readonly event: Event } | { readonly reason: string; readonly signal?: ConsentSignal }
 
-export function parseImportLine(text: string | undefined, settings: DecideSettings, nowMs: number): Parsed {
+export function parseImportLine(
+  text: string | undefined,
+  settings: DecideSettings,
+  isOptedOut: ImportOptions['isOptedOut'],
+  nowMs: number,
+): Parsed {
   if (text === undefined) return { reason: `too_long: the line is longer than ${LIMITS.importLineBytes} bytes` }
   let given: unknown
   try {
@@ -52,7 +60,11 @@ export function parseImportLine(text: string | undefined, settings: DecideSettin
   if (!visitor) return { reason: 'invalid_field: visitor must be a UUID' }
   if (row['ts'] === undefined || row['ts'] === null || row['ts'] === '') return { reason: 'invalid_field: ts is missing' }
   const decision = decideEvent({ sender: 'import', form: 'json', given: row, referer: undefined, keyed: true, nowMs }, settings)
-  if (decision.kind === 'drop') return { reason: decision.reason }
+  if (decision.kind === 'drop')
+    return decision.refused
+      ? { reason: decision.reason, signal: { ...decision.refused, visitor, permissions: 0, receivers: [] } }
+      : { reason: decision.reason }
+  if (isOptedOut(visitor)) return { reason: 'opt_out' }
   if (decision.kind === 'refused') return { reason: `${decision.reason}: ${decision.field} ${decision.message}` }
   return { event: serverEvent(decision, visitor) }
 }
@@ -147,7 +159,18 @@ export async function importEvents(options: ImportOptions): Promise<ImportResult
     return tasks
   }
 
+  let signals: ConsentSignal[] = []
+  /** A signal that is stored twice says the same as once. */
+  async function storeSignals(): Promise<void> {
+    if (signals.length === 0) return
+    const batch = nextBatch()
+    const lines = signals.map((signal) => lineInBatch(signalLine(signal), batch)).join('')
+    signals = []
+    await store.insertLines({ owner: 'imports.signals', into: NOTE_TABLES.signals, lines: Buffer.from(lines) })
+  }
+
   async function storeBlock(number: number, rows: ReadonlyMap<string, Lines>): Promise<void> {
+    await storeSignals()
     const tasks = [...rows].flatMap(([partition, lines]) => tasksOf(`${number}/${partition}`, partition, lines))
     await mark(tasks.flatMap(({ piece, maybeSent }) => (maybeSent ? [] : [piece])))
     for (const { piece, partition, lines, maybeSent } of tasks) {
@@ -183,9 +206,10 @@ export async function importEvents(options: ImportOptions): Promise<ImportResult
       blockBytes += text?.length ?? 0
       if (text !== undefined && text.trim() === '') continue
       result.read++
-      const parsed = parseImportLine(text, settings, nowMs)
+      const parsed = parseImportLine(text, settings, options.isOptedOut, nowMs)
       if ('reason' in parsed) {
         result.rejected++
+        if (parsed.signal) signals.push(parsed.signal)
         if (result.rejects.length < LIMITS.rejectsListed) result.rejects.push({ line: number, reason: parsed.reason })
         continue
       }

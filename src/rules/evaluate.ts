@@ -1,7 +1,7 @@
 // The rule in memory: YAML tests, and the other truth that the SQL is held to.
 
+import { type ConsentSignal, standingOf } from '../consent/standing.ts'
 import { assertNever } from '../core/never.ts'
-import { permits } from '../core/permissions.ts'
 import type { Event } from '../event/event.ts'
 import type { Comparison, EventCondition, Match, NumberTest, OrderOperator, OrderTest, ResolvedRule, TextTest } from './rule.ts'
 
@@ -112,10 +112,18 @@ function holds(rule: ResolvedRule, history: readonly Event[], atMs: number): boo
   }
 }
 
-/** Whether the visitor of `history` (events in any order) is selected at a moment. Only a known visitor can be. */
-export function isMember(rule: ResolvedRule, history: readonly Event[], atMs: number, retentionMs: number): boolean {
-  const visible = history.filter(
-    (event) => event.ts > atMs - retentionMs && event.ts <= atMs && permits(event.permissions, 'profile'),
-  )
+/**
+ * Whether the visitor of `history` (events in any order) is selected at a moment. Only a known visitor can be. `said`: the visitor's consent signals that
+ * came without an event. What is later than the moment is not counted, but its consent holds.
+ */
+export function isMember(
+  rule: ResolvedRule,
+  history: readonly Event[],
+  atMs: number,
+  retentionMs: number,
+  said: readonly ConsentSignal[] = [],
+): boolean {
+  const kept = history.filter((event) => event.ts > atMs - retentionMs)
+  const visible = standingOf(kept, 'profile', said).filter((event) => event.ts <= atMs)
   return visible.length > 0 && holds(rule, visible, atMs)
 }

@@ -1,8 +1,8 @@
 // A plan as one SELECT with bound values. One rule of this file: nothing from outside stands in the text, only in `values`.
 
+import { permittedSql } from '../consent/standing.ts'
 import { decimalText } from '../core/decimal.ts'
 import { assertNever } from '../core/never.ts'
-import { bitOf } from '../core/permissions.ts'
 import type { Counter, Formula, Plan } from './plan.ts'
 import type { CountOperator, Match, NumberTest, OrderOperator, OrderTest, TextTest } from './rule.ts'
 
@@ -132,7 +132,7 @@ function formulaSql(formula: Formula, binder: Binder): string {
 
 /**
  * Rows `(audience String, visitor UUID, expires DateTime64(3))`: every membership of the plan's audiences at the moment.
- * One pass over the events inside retention that permit profiling; `expires` is when the last of them leaves retention.
+ * One pass over the events inside retention that permit profiling as things stand; `expires` is when the last of them leaves retention.
  */
 export function printPlan(plan: Plan, moment: Moment): Printed {
   const binder = new Binder()
@@ -149,7 +149,7 @@ export function printPlan(plan: Plan, moment: Moment): Printed {
 FROM (
   SELECT visitor, max(ts) AS last${counters.map((counter) => `,\n    ${counter}`).join('')}
   FROM madeleine.events
-  WHERE ts > ${binder.moment(start)} AND ts <= ${binder.moment(moment.atMs)} AND bitTest(permissions, ${bitOf('profile')})
+  WHERE ts > ${binder.moment(start)} AND ts <= ${binder.moment(moment.atMs)} AND ${permittedSql('profile', binder.moment(from))}
   GROUP BY visitor
 )`
   return { sql, values: binder.values }

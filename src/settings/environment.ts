@@ -11,8 +11,12 @@ export type Environment = {
   /** Absent: every route that needs a key answers 401. */
   readonly apiKey: string | undefined
   readonly clickhouseUrl: string | undefined
-  /** Signs cookies, where several collectors must know each other's; absent: a key of its own in the data directory. */
-  readonly cookieKey: string | undefined
+  /** Absent: collectors hear of each other's opt-outs from the store. */
+  readonly redisUrl: string | undefined
+  /** Sign cookies, the newest first, where several collectors must know each other's; absent: keys of its own in the data directory, which turn. */
+  readonly cookieKeys: readonly string[] | undefined
+  /** Opted-out ids are remembered under it; absent: a key of its own in the data directory. */
+  readonly tombstoneKey: string | undefined
 }
 
 export function readEnvironment(
@@ -32,15 +36,23 @@ export function readEnvironment(
   const level = get('MADELEINE_LOG')
   if (level !== undefined && !LOG_LEVELS.includes(level))
     throw new MadeleineError('usage', `MADELEINE_LOG must be one of ${LOG_LEVELS.join(', ')}, not ${level}`)
-  const cookieKey = get('MADELEINE_COOKIE_KEY')
-  if (cookieKey !== undefined && cookieKey.length < 32)
-    throw new MadeleineError('usage', 'MADELEINE_COOKIE_KEY must have 32 characters or more')
+  const redisUrl = get('REDIS_URL')
+  if (redisUrl !== undefined && !/^rediss?:$/.test(URL.canParse(redisUrl) ? new URL(redisUrl).protocol : ''))
+    throw new MadeleineError('usage', 'REDIS_URL must be a redis or rediss address, such as redis://redis:6379')
+  const cookieKeys = get('MADELEINE_COOKIE_KEY')?.split(',')
+  if (cookieKeys?.some((key) => key.length < 32))
+    throw new MadeleineError('usage', 'MADELEINE_COOKIE_KEY must have 32 characters or more in each key, and commas between keys')
+  const tombstoneKey = get('MADELEINE_TOMBSTONE_KEY')
+  if (tombstoneKey !== undefined && tombstoneKey.length < 32)
+    throw new MadeleineError('usage', 'MADELEINE_TOMBSTONE_KEY must have 32 characters or more')
   return {
     port: Number(port),
     config: resolve(flags.config ?? get('MADELEINE_CONFIG') ?? './config'),
     data: resolve(flags.data ?? get('MADELEINE_DATA') ?? './data'),
     apiKey: get('MADELEINE_API_KEY'),
     clickhouseUrl,
-    cookieKey,
+    redisUrl,
+    cookieKeys,
+    tombstoneKey,
   }
 }

@@ -1,8 +1,9 @@
 // config/ read once into one frozen value. Nothing runs on a broken configuration: all errors of all files come together.
 
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import type { z } from 'zod'
+import type { ConsentPolicy } from '../consent/signals.ts'
 import { MadeleineError } from '../core/errors.ts'
 import type { AudienceId } from '../core/ids.ts'
 import { type PermissionSet, permissionSet } from '../core/permissions.ts'
@@ -13,7 +14,14 @@ import { problemsOf } from './problems.ts'
 import { destinationSchema, settingsSchema, sourceSchema } from './schema.ts'
 import { readSegments, type SegmentSettings, type Segments } from './segments.ts'
 
-export type Source = { readonly id: string; readonly hosts: readonly string[] | undefined; readonly permissions: PermissionSet }
+export type Source = {
+  readonly id: string
+  readonly hosts: readonly string[] | undefined
+  /** Of imported and server events without consent of their own. */
+  readonly permissions: PermissionSet
+  /** By which the visitors' signals are read there. */
+  readonly consent: ConsentPolicy
+}
 
 export type Destination = {
   readonly id: string
@@ -23,6 +31,8 @@ export type Destination = {
   readonly audiences: readonly { readonly audience: AudienceId; readonly as: string }[]
   /** Smaller audiences are not sent: the larger of the destination's and the privacy setting. */
   readonly minimumSize: number
+  /** The receiver in the IAB's vendor list: where visitors named the partners that may receive, it must be among them. */
+  readonly vendorId: number | undefined
 }
 
 export type Settings = {
@@ -30,8 +40,13 @@ export type Settings = {
   readonly segments: ReadonlyMap<AudienceId, SegmentSettings>
   readonly destinations: readonly Destination[]
   readonly retentionMs: number
+  /** For the tag, which must know when an id of its own may be made. */
   readonly noSignal: 'allow' | 'deny'
+  readonly vendorId: number | undefined
   readonly allowedOrigins: readonly string[]
+  readonly trustedProxies: readonly string[]
+  /** Absolute path of the operator's mmdb. */
+  readonly geoDatabase: string | undefined
 }
 
 export class ConfigurationError extends MadeleineError {
@@ -102,8 +117,10 @@ function readGeneral(document: Document | undefined, errors: ConfigError[]): z.o
   return settingsSchema.parse({})
 }
 
-function readSources(document: Document | undefined, errors: ConfigError[]): Map<string, Source> {
-  const sources = new Map<string, Source>()
+type Declared = Omit<Source, 'consent'>
+
+function readSources(document: Document | undefined, errors: ConfigError[]): Map<string, Declared> {
+  const sources = new Map<string, Declared>()
   if (!document) return sources
   for (const { value: source } of readItems(document, 'sources', sourceSchema, errors).items) {
     if (source) sources.set(source.id, { id: source.id, hosts: source.hosts, permissions: permissionSet(source.permissions) })
@@ -135,10 +152,31 @@ function readDestinations(
       })
       const { id, connector, settings, minimum_size = 1 } = destination
       const minimumSize = Math.max(minimum_size, minimumExport)
-      destinations.push({ id, connector, path: settings.path, format: settings.format, audiences, minimumSize })
+      destinations.push({
+        id,
+        connector,
+        vendorId: destination.vendor_id,
+        path: settings.path,
+        format: settings.format,
+        audiences,
+        minimumSize,
+      })
     }
   }
   return destinations
+}
+
+/** A name nobody declared would silently judge nobody by the publisher's segment. */
+function unknownPublisherSources(
+  document: Document | undefined,
+  ids: readonly string[],
+  sources: ReadonlyMap<string, Declared>,
+): ConfigError[] {
+  return ids.flatMap((id, n) =>
+    document && !sources.has(id)
+      ? [document.locate({ path: ['tcf', 'publisher_mode', n], at: 'value', message: `unknown source \`${id}\`` })]
+      : [],
+  )
 }
 
 /** Throws ConfigurationError with every error of every file. */
@@ -150,14 +188,28 @@ export function loadSettings(directory: string, environment: Readonly<Record<str
   const sources = readSources(documents.get('sources.yaml'), errors)
   const segments = readSegments(inFolder('segments'), { retentionMs: general.retention }, errors)
   const destinations = readDestinations(inFolder('destinations'), segments, general.privacy.minimum_export, errors)
+  errors.push(...unknownPublisherSources(documents.get('settings.yaml'), general.tcf.publisher_mode, sources))
   if (errors.length > 0)
     throw new ConfigurationError(errors.sort((a, b) => a.file.localeCompare(b.file) || a.line - b.line || a.column - b.column))
+  const policy = {
+    vendorId: general.tcf.vendor_id,
+    purposeOneCountries: new Set(general.tcf.purpose_one_countries),
+    receivers: [...new Set(destinations.flatMap(({ vendorId }) => vendorId ?? []))],
+    noSignal: general.consent.no_signal,
+  }
+  const publisherMode = new Set(general.tcf.publisher_mode)
+  const judged = [...sources].map(([id, source]): [string, Source] => {
+    return [id, { ...source, consent: { ...policy, publisherMode: publisherMode.has(id) } }]
+  })
   return Object.freeze({
-    sources,
+    sources: new Map(judged),
     segments: segments.segments,
     destinations,
     retentionMs: general.retention,
     noSignal: general.consent.no_signal,
+    vendorId: general.tcf.vendor_id,
     allowedOrigins: general.collector.allowed_origins,
+    trustedProxies: general.collector.trusted_proxies,
+    geoDatabase: general.geo && resolve(directory, general.geo.database),
   })
 }

@@ -1,5 +1,6 @@
 // The shape of every configuration file but the rules inside segments (rules/parse.ts). Unknown keys are errors.
 
+import { isIP } from 'node:net'
 import { z } from 'zod'
 import { parseDuration, RETENTION_MAX_MS } from '../core/duration.ts'
 import { PERMISSIONS } from '../core/permissions.ts'
@@ -23,15 +24,33 @@ export const sourceSchema = z.strictObject({
   permissions: z.array(z.enum(PERMISSIONS)).default([...PERMISSIONS]),
 })
 
+/** Vendor ids are 16 bits in every string of the framework. */
+const vendorId = z.number().int().min(1).max(65_535)
+const country = z.string().regex(/^[A-Z]{2}$/, 'a country is two capital letters (ISO 3166-1), such as DE')
+
+function isNetwork(written: string): boolean {
+  const [address = '', bits, ...rest] = written.split('/')
+  const version = isIP(address)
+  if (version === 0 || rest.length > 0) return false
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
+}
+
 const wholeFromOne = z.number().int().min(1)
 
 export const settingsSchema = z.strictObject({
   retention: duration.refine((ms) => ms <= RETENTION_MAX_MS, 'retention is at most 90d').default(RETENTION_MAX_MS),
-  tcf: z.strictObject({ vendor_id: z.number().int().min(1).optional(), publisher_mode: z.array(text).optional() }).optional(),
+  tcf: z
+    .strictObject({
+      vendor_id: vendorId.optional(),
+      publisher_mode: z.array(text).default([]),
+      purpose_one_countries: z.array(country).default([]),
+    })
+    .default({ publisher_mode: [], purpose_one_countries: [] }),
+  geo: z.strictObject({ database: text }).optional(),
   consent: z.strictObject({ no_signal: z.enum(['allow', 'deny']).default('deny') }).default({ no_signal: 'deny' }),
   collector: z
     .strictObject({
-      trusted_proxies: z.array(text).default([]),
+      trusted_proxies: z.array(z.string().refine(isNetwork, 'an address, or a network such as 10.0.0.0/8')).default([]),
       allowed_origins: z
         .array(z.string().regex(/^https?:\/\/[^/]+$/, 'an origin is scheme and host, such as https://news.example'))
         .default([]),
@@ -46,6 +65,7 @@ export const settingsSchema = z.strictObject({
 export const destinationSchema = z.strictObject({
   id: audienceId,
   name: text.optional(),
+  vendor_id: vendorId.optional(),
   connector: z.enum(['file'], 'the connector of this version is `file`'),
   settings: z.strictObject({
     path: text,

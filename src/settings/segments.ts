@@ -43,7 +43,7 @@ function testEvents(check: Checker, raw: RawEvent, path: ProblemPath): Event[] {
     check.value([...path, 'repeat'], `\`repeat\` is a whole number from 1 to ${REPEAT_MAX}`)
     return []
   }
-  const parsed = parseFields(Object.entries(given), { form: 'json', derived: false })
+  const parsed = parseFields(given, { form: 'json', derived: false })
   if (!parsed.ok) {
     check.value([...path, parsed.problem.field], `\`${parsed.problem.field}\` ${parsed.problem.message}`)
     return []
@@ -61,6 +61,8 @@ function testEvents(check: Checker, raw: RawEvent, path: ProblemPath): Event[] {
     ts: moment,
     visitor: TEST_VISITOR,
     source: String(source),
+    scope: 'global',
+    receivers: [],
     permissions: ALL_PERMISSIONS,
   }
   return Array.from({ length: repeat }, () => event)

@@ -1,4 +1,4 @@
-// Names of spool files. A file belongs to one partition of `events` (a week, named by its Monday) and carries one batch number in its
+// Names of spool files. A file belongs to one partition of `events` (a week, named by its Monday) or to a table beside them, and carries one batch number in its
 // name and in each of its lines. `.open`: being written. `.ready`: closed, immutable, to be shipped.
 // `.split-of-<batch>`: made from a refused file, valid from the moment that file is gone.
 
@@ -6,13 +6,19 @@ import { DAY_MS } from '../core/duration.ts'
 
 export type Batch = bigint
 
+/** Tables beside `events` that are filled through the spool: what a visitor says must survive a kill as what a visitor does. */
+export const NOTES = ['signals', 'tombstones'] as const
+export type Note = (typeof NOTES)[number]
+export const isNote = (partition: string): partition is Note => (NOTES as readonly string[]).includes(partition)
+
 export type SpoolName = {
+  /** A Monday as yyyymmdd, or the name of a table beside. */
   readonly partition: string
   readonly batch: Batch
   readonly state: 'open' | 'ready' | { readonly splitOf: Batch }
 }
 
-const SHAPE = /^(\d{8})-(\d{1,20})\.(open|ready|split-of-(\d{1,20}))$/
+const SHAPE = /^(\d{8}|signals|tombstones)-(\d{1,20})\.(open|ready|split-of-(\d{1,20}))$/
 
 export function parseSpoolName(text: string): SpoolName | undefined {
   const match = SHAPE.exec(text)

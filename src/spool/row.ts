@@ -1,11 +1,19 @@
 // An event as the line that ClickHouse reads (JSONEachRow): only what is there, so lines stay short and columns may be added later.
 
+import type { ConsentSignal } from '../consent/standing.ts'
 import { decimalText } from '../core/decimal.ts'
 import type { Event } from '../event/event.ts'
-import type { Batch } from './names.ts'
+import type { Tombstone } from '../identity/tombstones.ts'
+import type { Batch, Note } from './names.ts'
 
 export const EVENT_COLUMNS =
-  'batch, ts, received, visitor, event, source, permissions, origin, path, host, referrer_host, category, keyword, attr, device, browser, os, country, region, language, campaign, creative, placement, order_id, currency, value, cost, dwell_ms'
+  'batch, ts, received, visitor, event, source, scope, permissions, receivers, origin, path, host, referrer_host, category, keyword, attr, device, browser, os, country, region, language, campaign, creative, placement, order_id, currency, value, cost, dwell_ms'
+
+/** Where the notes go: `table (columns)`. */
+export const NOTE_TABLES: Record<Note, string> = {
+  signals: 'madeleine.consent_signals (batch, ts, visitor, source, permissions, receivers)',
+  tombstones: 'madeleine.tombstones (batch, hash, day, opted_out)',
+}
 
 const TEXTS = [
   'origin',
@@ -31,6 +39,8 @@ const batchPrefix = (batch: Batch): string => `{"batch":"${batch}",`
 export function eventLine(event: Event, receivedMs: number): string {
   // Names, ids and numbers need no escaping: their parsers let nothing through that would.
   let line = `"ts":${event.ts},"received":${receivedMs},"visitor":"${event.visitor}","event":"${event.event}","source":"${event.source}","permissions":${event.permissions}`
+  if (event.scope !== 'global') line += `,"scope":"${event.scope}"`
+  if (event.receivers.length > 0) line += `,"receivers":[${event.receivers.join(',')}]`
   for (const field of TEXTS) if (event[field] !== '') line += `,"${field}":${JSON.stringify(event[field])}`
   if (event.category.length > 0) line += `,"category":${JSON.stringify(event.category)}`
   if (event.keyword.length > 0) line += `,"keyword":${JSON.stringify(event.keyword)}`
@@ -42,6 +52,22 @@ export function eventLine(event: Event, receivedMs: number): string {
     break
   }
   return line
+}
+
+export const signalLine = ({ tsMs, visitor, source, permissions, receivers }: ConsentSignal): string =>
+  `"ts":${tsMs},"visitor":"${visitor}","source":"${source}","permissions":${permissions},"receivers":[${receivers.join(',')}]`
+
+export const tombstoneLine = ({ hash, day, isOptedOut }: Tombstone): string =>
+  `"hash":"${hash}","day":"${day}","opted_out":${isOptedOut ? 1 : 0}`
+
+/** Undefined where the line is damaged: the shipper sets it aside with its reason. */
+export function parseTombstoneLine(line: string): Tombstone | undefined {
+  try {
+    const { hash, day, opted_out } = JSON.parse(line) as Record<string, unknown>
+    return typeof hash === 'string' && typeof day === 'string' ? { hash, day, isOptedOut: opted_out === 1 } : undefined
+  } catch {
+    return undefined
+  }
 }
 
 export const lineInBatch = (line: string, batch: Batch): string => `${batchPrefix(batch)}${line}}\n`

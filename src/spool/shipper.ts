@@ -13,9 +13,9 @@ import { causeOf, MadeleineError, StoreRefused, systemCode } from '../core/error
 import { log } from '../core/log.ts'
 import type { Store } from '../engine/store.ts'
 import type { NextBatch } from './batches.ts'
-import { parseSpoolName, partitionStartMs, type SpoolName } from './names.ts'
+import { isNote, parseSpoolName, partitionStartMs, type SpoolName } from './names.ts'
 import { DATA_ERRORS, splitRefused } from './refusal.ts'
-import { EVENT_COLUMNS } from './row.ts'
+import { EVENT_COLUMNS, NOTE_TABLES } from './row.ts'
 
 const NEWLINE = 0x0a
 const RETRY_FIRST_MS = 100
@@ -107,6 +107,13 @@ export function startShipper(options: {
     wake()
   }
 
+  /** A note that is stored twice says the same as once, so it needs no look before. */
+  function send({ file, name, maybeSent }: Waiting, lines: Buffer): Promise<void> {
+    if (!isNote(name.partition)) return storeOnce(store, { ...name, lines, maybeSent })
+    const settings = { insert_deduplication_token: maybeSent ? `${file}-${Date.now()}` : file }
+    return store.insertLines({ owner: `spool.${name.partition}`, into: NOTE_TABLES[name.partition], lines, settings })
+  }
+
   async function ship(item: Waiting): Promise<void> {
     const path = join(directory, item.file)
     let lines: Buffer
@@ -117,7 +124,7 @@ export function startShipper(options: {
       throw error
     }
     try {
-      await storeOnce(store, { ...item.name, lines, maybeSent: item.maybeSent })
+      await send(item, lines)
     } catch (error) {
       item.maybeSent = true
       if (!(error instanceof StoreRefused) || !DATA_ERRORS.has(error.clickhouseCode)) throw error
@@ -129,7 +136,8 @@ export function startShipper(options: {
     }
     await unlink(path)
     counts.filesShipped++
-    for (let end = lines.indexOf(NEWLINE); end >= 0; end = lines.indexOf(NEWLINE, end + 1)) counts.rowsShipped++
+    if (!isNote(item.name.partition))
+      for (let end = lines.indexOf(NEWLINE); end >= 0; end = lines.indexOf(NEWLINE, end + 1)) counts.rowsShipped++
     settle(item.file)
   }
 

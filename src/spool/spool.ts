@@ -1,26 +1,34 @@
 // The spool as the rest sees it: serve opens it for the time it runs, a command has it shipped before it reads.
 
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { ConsentSignal } from '../consent/standing.ts'
 import { MadeleineError } from '../core/errors.ts'
 import type { Store } from '../engine/store.ts'
 import type { Event } from '../event/event.ts'
+import type { Tombstone } from '../identity/tombstones.ts'
 import { expireAside } from './aside.ts'
 import { makeBatches } from './batches.ts'
 import { askOwner, claimDirectory } from './claim.ts'
 import { parseSpoolName, partitionOf } from './names.ts'
 import { recoverSpool } from './recover.ts'
-import { eventLine } from './row.ts'
+import { eventLine, parseTombstoneLine, signalLine, tombstoneLine } from './row.ts'
 import { type Shipper, startShipper } from './shipper.ts'
 import { openWriter } from './writer.ts'
+
+export type SpoolNotes = { readonly signals: readonly ConsentSignal[]; readonly tombstones?: readonly Tombstone[] }
 
 export type Spool = {
   /** Resolves when all of the events would survive kill -9; rejects with spool_failed, then none is kept. */
   append(events: readonly Event[], receivedMs: number): Promise<void>
+  /** The same for what visitors said and did not do. */
+  note(notes: SpoolNotes): Promise<void>
   /** Everything appended so far is in the store when this resolves. */
   ship(): Promise<void>
   readonly counts: Shipper['counts']
+  /** Opt-outs that were written down before and may not be in the store yet. */
+  readonly leftTombstones: readonly Tombstone[]
   /** Removes what was set aside before a moment. */
   expireAside(untilMs: number): void
   /** Ships what there is for at most `withinMs`, then lets go; what is left is shipped at the next start. */
@@ -41,6 +49,7 @@ export async function openSpool(options: {
   const claim = await claimAsServe(data, () => ship())
   const nextBatch = makeBatches(now)
   const left = recoverSpool(directory)
+  const leftTombstones = left.flatMap((file) => readTombstones(directory, file))
   const shipper = startShipper({ directory, store, nextBatch, prepare })
   for (const file of left) shipper.add(file, true)
   const writer = openWriter({ directory, nextBatch, now, onReady: (file) => shipper.add(file, false) })
@@ -51,8 +60,14 @@ export async function openSpool(options: {
   return {
     append: (events, receivedMs) =>
       writer.append(events.map((event) => ({ partition: partitionOf(event.ts), line: eventLine(event, receivedMs) }))),
+    note: ({ signals, tombstones = [] }) =>
+      writer.append([
+        ...signals.map((signal) => ({ partition: 'signals', line: signalLine(signal) })),
+        ...tombstones.map((tombstone) => ({ partition: 'tombstones', line: tombstoneLine(tombstone) })),
+      ]),
     ship: () => ship(),
     counts: shipper.counts,
+    leftTombstones,
     expireAside: (untilMs) => expireAside(directory, untilMs),
     async close(withinMs) {
       writer.close()
@@ -61,6 +76,12 @@ export async function openSpool(options: {
       await claim.release()
     },
   }
+}
+
+function readTombstones(directory: string, file: string): Tombstone[] {
+  if (parseSpoolName(file)?.partition !== 'tombstones') return []
+  const lines = readFileSync(join(directory, file), 'utf8').split('\n').filter(Boolean)
+  return lines.flatMap((line) => parseTombstoneLine(line) ?? [])
 }
 
 const COMMAND_WAIT_MS = 120_000

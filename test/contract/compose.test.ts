@@ -170,7 +170,9 @@ test('the collector runs in server mode on the variables of compose, and its hea
     const serving = await startServe(project, { ...given, ...own })
     try {
       expect(await health(serving.port)).toBe(0)
-      const hit = await fetch(`${serving.origin}/p.gif?source=site`, { headers: { 'user-agent': BROWSER_AGENT } })
+      const hit = await fetch(`${serving.origin}/p.gif?source=site`, {
+        headers: { 'user-agent': BROWSER_AGENT, 'sec-fetch-storage-access': 'active' },
+      })
       expect(hit.status).toBe(200)
     } finally {
       expect(await serving.stop('SIGTERM')).toBe(0)

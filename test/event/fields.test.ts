@@ -4,8 +4,8 @@ import { parsePage } from '../../src/event/page.ts'
 import { scrubPath, scrubText } from '../../src/event/scrub.ts'
 import { decimal } from '../support/events.ts'
 
-const json = (given: Record<string, unknown>) => parseFields(Object.entries(given), { form: 'json', derived: false })
-const query = (given: Record<string, string>) => parseFields(Object.entries(given), { form: 'query', derived: true })
+const json = (given: Record<string, unknown>) => parseFields(given, { form: 'json', derived: false })
+const query = (given: Record<string, string>) => parseFields(given, { form: 'query', derived: true })
 const fieldsOf = (parsed: ReturnType<typeof json>) => {
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.problem))
   return parsed.fields

@@ -11,16 +11,18 @@ import type { Store } from '../../src/engine/store.ts'
 import { importEvents } from '../../src/imports/events.ts'
 import { readLines } from '../../src/imports/lines.ts'
 import { visitorNumber } from '../support/events.ts'
+import { sourcesOf } from '../support/sources.ts'
 import { openScratchStore, type ScratchStore } from '../support/store.ts'
 
-const sources = new Map(
+const sources = sourcesOf(
   [
     { id: 'crm', hosts: ['shop.example'], permissions: ALL_PERMISSIONS },
     { id: 'feed', hosts: undefined, permissions: permissionSet(['store', 'profile']) },
     { id: 'shut', hosts: undefined, permissions: 0 },
-  ].map((source) => [source.id, source]),
+  ],
+  { noSignal: 'deny' },
 )
-const settings = { sources, noSignal: 'deny', retentionMs: RETENTION_MAX_MS } as const
+const settings = { sources, retentionMs: RETENTION_MAX_MS } as const
 
 let scratch: ScratchStore
 let files = 0
@@ -42,7 +44,8 @@ function file(lines: readonly string[], name = `f${files}.ndjson`): string {
   writeFileSync(path, name.endsWith('.gz') ? gzipSync(text) : text)
   return path
 }
-const run = (path: string, store: Store = scratch.store) => importEvents({ file: path, store, settings, now })
+const run = (path: string, store: Store = scratch.store) =>
+  importEvents({ file: path, store, settings, isOptedOut: () => false, now })
 const stored = async () =>
   (
     await scratch.store.rows<{ n: number }>({
@@ -98,8 +101,9 @@ describe('an import of events', () => {
   it('stores on a second import what was rejected at the first and is good now, and nothing twice', async () => {
     const path = file([row(1), row(2, { source: 'later' }), row(3), row(4, { source: 'later' })])
     expect(await run(path)).toMatchObject({ stored: 2, rejected: 2 })
-    const later = new Map([...sources, ['later', { id: 'later', hosts: undefined, permissions: ALL_PERMISSIONS }]])
-    const again = () => importEvents({ file: path, store: scratch.store, settings: { ...settings, sources: later }, now })
+    const later = new Map([...sources, ...sourcesOf([{ id: 'later' }])])
+    const again = () =>
+      importEvents({ file: path, store: scratch.store, settings: { ...settings, sources: later }, isOptedOut: () => false, now })
     expect(await again()).toMatchObject({ stored: 2, duplicates: 2, rejected: 0 })
     expect(await again()).toMatchObject({ stored: 0, duplicates: 4 })
     expect(await stored()).toBe(4)

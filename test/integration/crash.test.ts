@@ -26,14 +26,18 @@ function makeRandom(seed: number): () => number {
 function hit(port: number, agent: Agent): Promise<string | undefined> {
   return new Promise((resolve) => {
     const url = `http://127.0.0.1:${port}/p.gif?source=site&url=https%3A%2F%2Fnews.example%2Fa`
-    const request = get(url, { agent, headers: { 'user-agent': BROWSER_AGENT } }, (response) => {
-      const cookie = response.headers['set-cookie']?.[0]
-      response.on('end', () =>
-        resolve(response.statusCode === 200 ? /^__Host-mid=([0-9a-f-]{36})\./.exec(cookie ?? '')?.[1] : undefined),
-      )
-      response.on('error', () => resolve(undefined))
-      response.resume()
-    })
+    const request = get(
+      url,
+      { agent, headers: { 'user-agent': BROWSER_AGENT, 'sec-fetch-storage-access': 'active' } },
+      (response) => {
+        const cookie = response.headers['set-cookie']?.[0]
+        response.on('end', () =>
+          resolve(response.statusCode === 200 ? /^__Host-mid=([0-9a-f-]{36})\./.exec(cookie ?? '')?.[1] : undefined),
+        )
+        response.on('error', () => resolve(undefined))
+        response.resume()
+      },
+    )
     request.on('error', () => resolve(undefined))
   })
 }

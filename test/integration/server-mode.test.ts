@@ -32,7 +32,7 @@ async function start(port?: number): Promise<Server> {
 
 async function visit(origin: string): Promise<number> {
   const response = await fetch(`${origin}/p.gif?source=site&url=https://news.example/a`, {
-    headers: { 'user-agent': BROWSER_AGENT },
+    headers: { 'user-agent': BROWSER_AGENT, 'sec-fetch-storage-access': 'active' },
   })
   await response.arrayBuffer()
   return response.status

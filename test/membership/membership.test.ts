@@ -116,6 +116,7 @@ describe('an export to files', () => {
     format: 'csv',
     audiences: [{ audience: 'viewers' as AudienceId, as: 'people' }],
     minimumSize: 1,
+    vendorId: undefined,
     ...more,
   })
   const run = async (more: Partial<Destination> = {}, kind: 'delta' | 'full' = 'delta', dryRun = false) => {

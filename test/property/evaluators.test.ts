@@ -3,9 +3,10 @@
 
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { type ConsentSignal, EVERYWHERE } from '../../src/consent/standing.ts'
 import { DAY_MS, HOUR_MS, MINUTE_MS, RETENTION_MAX_MS } from '../../src/core/duration.ts'
 import type { AudienceId } from '../../src/core/ids.ts'
-import { ALL_PERMISSIONS, permissionSet } from '../../src/core/permissions.ts'
+import { ALL_PERMISSIONS, permissionSet, SIGNALLED_BIT } from '../../src/core/permissions.ts'
 import type { Event } from '../../src/event/event.ts'
 import { evaluateMembers } from '../../src/membership/members.ts'
 import { Checker } from '../../src/rules/checker.ts'
@@ -14,7 +15,7 @@ import { parseRule } from '../../src/rules/parse.ts'
 import { resolveSegment } from '../../src/rules/resolve.ts'
 import type { ResolvedRule } from '../../src/rules/rule.ts'
 import { contentDescendants } from '../../src/taxonomy/content.ts'
-import { anEvent, decimal, storeEvents, visitorNumber } from '../support/events.ts'
+import { anEvent, decimal, storeEvents, storeSignals, visitorNumber } from '../support/events.ts'
 import { openScratchStore, type ScratchStore } from '../support/store.ts'
 
 const SEED = Number(process.env['SEED'] ?? 20261121)
@@ -81,13 +82,13 @@ const event: fc.Arbitrary<Partial<Event>> = fc.record({
     fc.integer({ min: now - 2 * HOUR_MS, max: now }),
   ),
   event: fc.constantFrom(...EVENTS),
-  permissions: fc.constantFrom(
-    ALL_PERMISSIONS,
-    ALL_PERMISSIONS,
-    ALL_PERMISSIONS,
-    permissionSet(['store']),
-    permissionSet(['store', 'profile']),
-  ),
+  source: fc.constantFrom('news', 'shop'),
+  permissions: fc
+    .tuple(
+      fc.constantFrom(ALL_PERMISSIONS, ALL_PERMISSIONS, ALL_PERMISSIONS, ALL_PERMISSIONS, permissionSet(['store'])),
+      fc.boolean(),
+    )
+    .map(([permissions, isSignal]) => (isSignal ? permissions | (1 << SIGNALLED_BIT) : permissions)),
   campaign: maybe(text, ''),
   keyword: fc.array(text, { maxLength: 3 }),
   category: fc.array(fc.constantFrom(...CATEGORIES), { maxLength: 2 }),
@@ -95,6 +96,17 @@ const event: fc.Arbitrary<Partial<Event>> = fc.record({
   cost: maybe(fc.constantFrom(...NUMBERS).map(decimal), null),
   dwell_ms: maybe(fc.constantFrom(...NUMBERS).map(decimal), null),
   attr: fc.record({ n: fc.constantFrom(...NUMERIC_TEXTS), t: text }, { requiredKeys: [] }),
+})
+
+/** What a visitor said without an event; everywhere, or at one source. Times meet those of events. */
+const signal = fc.record({
+  tsMs: fc.oneof(
+    fc.constantFrom(...WINDOW_MS.flatMap((ms) => [now - ms, now - ms + 1]), now),
+    fc.integer({ min: now - 80 * DAY_MS, max: now }),
+  ),
+  source: fc.constantFrom('news', 'shop', 'news', 'shop', EVERYWHERE),
+  permissions: fc.constantFrom(0, 0, ALL_PERMISSIONS),
+  receivers: fc.constant([]),
 })
 
 const textMatcher = (value: fc.Arbitrary<string>) => {
@@ -131,11 +143,9 @@ const numberMatcher = (order: boolean) =>
       },
       { requiredKeys: [] },
     )
-    .map(
-      (all) => fc.sample(fc.subarray(Object.entries(all), { minLength: 0, maxLength: 2 }), { numRuns: 1, seed: SEED })[0] ?? [],
-    )
+    .filter((all) => Object.keys(all).length > 0)
+    .chain((all) => fc.subarray(Object.entries(all), { minLength: 1, maxLength: Math.min(2, Object.keys(all).length) }))
     .map((entries) => Object.fromEntries(entries))
-    .filter((some) => Object.keys(some).length > 0)
 const attrOrder = fc.oneof(
   ...['gt', 'gte', 'lt', 'lte'].map((key) => fc.record({ [key]: fc.constantFrom(5, 1.5, -5, 1000, 0.3, 9007199254740992) })),
 )
@@ -218,7 +228,18 @@ it(`${RULES * HISTORIES * 2} generated pairs of rule and history are decided ali
         .flatMap((given) => (n % 5 === 0 ? [given, given] : [given]))
         .map((given) => anEvent({ ...given, visitor: visitorNumber(n + 1) })),
     )
+  // A visitor says one thing a source here: the store keeps the newest only.
+  const said = fc
+    .sample(
+      fc.oneof(fc.constant([]), fc.constant([]), fc.uniqueArray(signal, { selector: ({ source }) => source, maxLength: 2 })),
+      {
+        seed: SEED,
+        numRuns: HISTORIES,
+      },
+    )
+    .map((signals, n) => signals.map((given): ConsentSignal => ({ ...given, visitor: visitorNumber(n + 1) })))
   await storeEvents(scratch.store, histories.flat())
+  await storeSignals(scratch.store, said.flat())
   const rules = fc.sample(rule, { seed: SEED, numRuns: RULES })
   const audiences = rules.map((value, i) => ({ id: `r${i}` as AudienceId, rule: resolved(value) }))
 
@@ -227,7 +248,15 @@ it(`${RULES * HISTORIES * 2} generated pairs of rule and history are decided ali
     const selected = await evaluateMembers(scratch.store, audiences, { atMs, nowMs: atMs, retentionMs: RETENTION_MAX_MS })
     for (const [i, { id, rule: one }] of audiences.entries()) {
       const expected = histories.flatMap((history, n) =>
-        isMember(one, history, atMs, RETENTION_MAX_MS) ? [visitorNumber(n + 1)] : [],
+        isMember(
+          one,
+          history,
+          atMs,
+          RETENTION_MAX_MS,
+          (said[n] ?? []).filter(({ tsMs }) => tsMs > atMs - RETENTION_MAX_MS),
+        )
+          ? [visitorNumber(n + 1)]
+          : [],
       )
       expect([...(selected.get(id) ?? [])].sort(), `rule ${JSON.stringify(rules[i])} at ${atMs}`).toEqual([...expected].sort())
       members += expected.length

@@ -1,5 +1,6 @@
 // Events for tests: every field at its missing value unless said otherwise.
 
+import type { ConsentSignal } from '../../src/consent/standing.ts'
 import { parseDecimal } from '../../src/core/decimal.ts'
 import { parseVisitorId, type VisitorId } from '../../src/core/ids.ts'
 import { ALL_PERMISSIONS } from '../../src/core/permissions.ts'
@@ -7,7 +8,7 @@ import type { Store } from '../../src/engine/store.ts'
 import type { Event } from '../../src/event/event.ts'
 import { completeEvent, parseFields } from '../../src/event/fields.ts'
 import { partitionOf } from '../../src/spool/names.ts'
-import { EVENT_COLUMNS, eventLine, lineInBatch } from '../../src/spool/row.ts'
+import { EVENT_COLUMNS, eventLine, lineInBatch, NOTE_TABLES, signalLine } from '../../src/spool/row.ts'
 
 export function visitorNumber(n: number): VisitorId {
   return parseVisitorId(`${n.toString(16).padStart(8, '0')}-0000-4000-8000-000000000000`) as VisitorId
@@ -20,9 +21,16 @@ export const decimal = (text: string): bigint => {
 }
 
 export function anEvent(given: Partial<Event>): Event {
-  const empty = parseFields([], { form: 'json', derived: false })
+  const empty = parseFields({}, { form: 'json', derived: false })
   if (!empty.ok) throw new Error(empty.problem.message)
-  const received = { ts: 0, visitor: visitorNumber(1), source: 'news', permissions: ALL_PERMISSIONS }
+  const received = {
+    ts: 0,
+    visitor: visitorNumber(1),
+    source: 'news',
+    scope: 'global' as const,
+    receivers: [],
+    permissions: ALL_PERMISSIONS,
+  }
   return { ...completeEvent(empty.fields, received), ...given }
 }
 
@@ -43,4 +51,14 @@ export async function storeEvents(store: Store, events: readonly Event[]): Promi
       lines: Buffer.from(lines.map((line) => lineInBatch(line, batch)).join('')),
     })
   }
+}
+
+/** Consent signals that came without an event. */
+export async function storeSignals(store: Store, signals: readonly ConsentSignal[]): Promise<void> {
+  const batch = ++lastBatch
+  await store.insertLines({
+    owner: 'test.signals',
+    into: NOTE_TABLES.signals,
+    lines: Buffer.from(signals.map((signal) => lineInBatch(signalLine(signal), batch)).join('')),
+  })
 }

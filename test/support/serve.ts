@@ -73,14 +73,16 @@ async function answerOf(response: Response): Promise<Answer> {
   return { status: response.status, type: response.headers.get('content-type') ?? '', text: await response.text(), visitor }
 }
 
-/** A hit on /p.gif as a browser without cookies sends it; `headers` may say otherwise. */
+/** A hit on /p.gif as a browser without cookies sends it, and with access to third-party cookies; `headers` may say otherwise. */
 export async function hitPixel(
   { origin }: Pick<Serving, 'origin'>,
   parameters: Readonly<Record<string, string>>,
   headers: Readonly<Record<string, string>> = {},
 ): Promise<Answer> {
   const url = `${origin}/p.gif?${new URLSearchParams(parameters)}`
-  return answerOf(await fetch(url, { headers: { 'user-agent': BROWSER_AGENT, ...headers } }))
+  return answerOf(
+    await fetch(url, { headers: { 'user-agent': BROWSER_AGENT, 'sec-fetch-storage-access': 'active', ...headers } }),
+  )
 }
 
 /** A POST of JSON to /e as a beacon, or to another route. A text goes as it is. */

@@ -1,0 +1,73 @@
+// Where a request comes from: its address, used for country and region and then forgotten. It is never stored, counted or logged.
+
+import { readFileSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
+import { BlockList, isIP } from 'node:net'
+import { type CityResponse, Reader } from 'maxmind'
+import { MadeleineError, messageOf } from '../core/errors.ts'
+
+export type Place = {
+  /** ISO 3166-1 and 3166-2 (`DE`, `DE-BY`); '' where nobody knows. */
+  readonly country: string
+  readonly region: string
+}
+export const NOWHERE: Place = { country: '', region: '' }
+export type Locate = (request: IncomingMessage) => Place
+
+/** `::ffff:192.0.2.1` is an IPv4 address that came through an IPv6 socket; a zone (`%eth0`) says nothing outside of its host. */
+const plainAddress = (text: string): string =>
+  text
+    .trim()
+    .replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, '')
+    .replace(/%.*$/, '')
+
+function networks(written: readonly string[]): BlockList {
+  const list = new BlockList()
+  for (const text of written) {
+    const [address = '', bits] = text.split('/')
+    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
+    if (bits === undefined) list.addAddress(address, family)
+    else list.addSubnet(address, Number(bits), family)
+  }
+  return list
+}
+
+/**
+ * The address of the browser: the last one in `X-Forwarded-For` that no trusted proxy of ours has. What stands left of it was written by whoever sent the
+ * request, and so may say anything. Undefined where the proxies tell nothing that is an address.
+ */
+export function clientAddress(peer: string | undefined, forwarded: string | undefined, trusted: BlockList): string | undefined {
+  const isTrusted = (address: string) => trusted.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
+  let address = plainAddress(peer ?? '')
+  for (const next of (forwarded ?? '').split(',').reverse()) {
+    if (isIP(address) === 0 || !isTrusted(address)) break
+    if (next.trim() !== '') address = plainAddress(next)
+  }
+  return isIP(address) === 0 ? undefined : address
+}
+
+/** Without a database everyone is nowhere, and no address is looked at. Throws `configuration` where the file is no mmdb of places. */
+export function openPlaces(database: string | undefined, trustedProxies: readonly string[]): Locate {
+  if (database === undefined) return () => NOWHERE
+  let reader: Reader<CityResponse>
+  try {
+    reader = new Reader<CityResponse>(readFileSync(database))
+  } catch (error) {
+    throw new MadeleineError('configuration', `geo.database cannot be read: ${messageOf(error)}`, {
+      hint: 'settings.yaml: geo.database is a country or city database in MaxMind DB format (.mmdb), relative to the configuration',
+    })
+  }
+  const trusted = networks(trustedProxies)
+  return (request) => {
+    const forwarded = request.headers['x-forwarded-for']
+    const address = clientAddress(
+      request.socket.remoteAddress,
+      Array.isArray(forwarded) ? forwarded.join(',') : forwarded,
+      trusted,
+    )
+    const found = address === undefined ? null : reader.get(address)
+    const country = found?.country?.iso_code ?? ''
+    const part = found?.subdivisions?.[0]?.iso_code
+    return { country, region: country !== '' && part ? `${country}-${part}` : '' }
+  }
+}

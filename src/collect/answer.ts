@@ -1,0 +1,64 @@
+// What the collector's answers have in common: headers, the image, and the making durable that every yes waits for.
+
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { messageOf } from '../core/errors.ts'
+import { log } from '../core/log.ts'
+import type { Tombstone } from '../identity/tombstones.ts'
+import type { Spool } from '../spool/spool.ts'
+import type { Locate } from './address.ts'
+import { type CollectCounts, countDecision } from './counts.ts'
+import type { DecideSettings } from './decide.ts'
+import type { Hit, HitParts } from './hit.ts'
+
+export type CollectorParts = HitParts & {
+  readonly settings: DecideSettings & { readonly allowedOrigins: readonly string[] }
+  readonly spool: Pick<Spool, 'append' | 'note' | 'counts'>
+  readonly apiKey: string | undefined
+  readonly locate: Locate
+  /** Tells other collectors of an opt-out. */
+  readonly shareTombstones: (tombstones: readonly Tombstone[]) => void
+  readonly tag: string
+  readonly now: () => number
+  readonly counts: CollectCounts
+}
+
+/** The smallest transparent GIF: an image, because `<img>` fires `error` on an empty answer. */
+export const GIF = Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7', 'base64')
+
+export const NOT_CACHED = {
+  'cache-control': 'no-store, no-cache, must-revalidate, private, max-age=0',
+  pragma: 'no-cache',
+  expires: '0',
+  'cross-origin-resource-policy': 'cross-origin', // a page with COEP require-corp blocks the image without it
+  'x-content-type-options': 'nosniff',
+}
+
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+
+export type HasKey = (authorization: string | undefined) => boolean
+
+export function keyCheck(apiKey: string | undefined): HasKey {
+  const expected = apiKey === undefined ? undefined : digest(`Bearer ${apiKey}`)
+  return (authorization) =>
+    expected !== undefined && authorization !== undefined && timingSafeEqual(digest(authorization), expected)
+}
+
+export type Kept = Pick<Hit, 'events' | 'decisions' | 'notes' | 'foreignCookies' | 'askAgain'>
+
+/** Makes durable what a hit leaves, and counts it. False where the disk did not take it: then nothing is counted. */
+export async function keep({ spool, counts, shareTombstones }: CollectorParts, hit: Kept, nowMs: number): Promise<boolean> {
+  try {
+    if (hit.events.length > 0) await spool.append(hit.events, nowMs)
+    if (hit.notes) {
+      await spool.note(hit.notes)
+      if (hit.notes.tombstones) shareTombstones(hit.notes.tombstones)
+    }
+  } catch (error) {
+    log.error({ err: messageOf(error) }, 'events refused: the spool cannot be written')
+    return false
+  }
+  counts.foreignCookies += hit.foreignCookies
+  if (hit.askAgain) counts.askedAgain++
+  else for (const decision of hit.decisions) countDecision(counts, decision)
+  return true
+}

@@ -1,0 +1,136 @@
+// What one browser request leads to: events to keep, refusals to write down, cookies to answer with. Decided before anything is written; the routes
+// only act on it. An id is made for nobody whose event is not kept.
+
+import type { ConsentSignal } from '../consent/standing.ts'
+import type { VisitorId } from '../core/ids.ts'
+import type { Event } from '../event/event.ts'
+import { completeEvent } from '../event/fields.ts'
+import { type CookieSigner, endVisitorCookies } from '../identity/cookie.ts'
+import type { Tombstones } from '../identity/tombstones.ts'
+import { firstPartyVisitor, type Identity, type IdentityRequest, idsOf, recognise } from '../identity/visitor.ts'
+import type { SpoolNotes } from '../spool/spool.ts'
+import type { AcceptedEvent, Decision, Dropped } from './decide.ts'
+import { type OptOutParts, optOutOf } from './opt-out.ts'
+import type { BrowserRequest } from './request.ts'
+
+export type HitParts = OptOutParts & { readonly signer: CookieSigner; readonly tombstones: Tombstones }
+
+/** An event as decided, with what was given for it: the tag's own id stands there. */
+export type HitItem = { readonly decision: Decision; readonly given: Readonly<Record<string, unknown>> }
+
+export type Hit = {
+  readonly events: readonly Event[]
+  readonly decisions: readonly Decision[]
+  readonly notes: SpoolNotes | undefined
+  readonly setCookies: readonly string[]
+  /** The browser is to be sent round once more, and nothing is kept yet. */
+  readonly askAgain: boolean
+  readonly foreignCookies: number
+  /** Of the ids: for the debugger. */
+  readonly identity: Identity | undefined
+}
+
+const NOTHING: readonly never[] = []
+
+const firstPartyId = (given: Readonly<Record<string, unknown>>): string | undefined =>
+  typeof given['fpid'] === 'string' ? given['fpid'] : undefined
+
+function toEvent(
+  { fields, tsMs, source, permissions, receivers }: AcceptedEvent,
+  visitor: VisitorId,
+  scope: Event['scope'],
+  { agent, language, place }: BrowserRequest,
+): Event {
+  const { device, browser, os } = agent
+  const { country, region } = place
+  const received = { ts: tsMs, visitor, scope, source, permissions, receivers }
+  return completeEvent(fields, received, { device, browser, os, language, country, region })
+}
+
+/** The refusals of a request, as far as they come from someone whose events we may hold. */
+function refusals(items: readonly HitItem[], browser: BrowserRequest, parts: HitParts, nowMs: number): ConsentSignal[] {
+  const signals: ConsentSignal[] = []
+  for (const { decision, given } of items) {
+    if (decision.kind !== 'drop' || decision.refused === undefined) continue
+    const { source, tsMs } = decision.refused
+    const ids = idsOf({ cookies: browser.cookies, firstPartyId: firstPartyId(given), source }, parts.signer, nowMs)
+    for (const visitor of [...ids.site, ...(ids.global ? [ids.global] : [])])
+      if (parts.recentRefusals.isNew(visitor, source)) signals.push({ tsMs, visitor, source, permissions: 0, receivers: [] })
+  }
+  return signals
+}
+
+const dropAll = (items: readonly HitItem[], reason: Dropped['reason']): Decision[] =>
+  items.map(({ decision }) => (decision.kind === 'event' ? { kind: 'drop', reason } : decision))
+
+export function resolveHit(
+  items: readonly HitItem[],
+  browser: BrowserRequest,
+  parts: HitParts,
+  { round, nowMs }: { readonly round: IdentityRequest['round']; readonly nowMs: number },
+): Hit {
+  const nothing = {
+    events: NOTHING,
+    notes: undefined,
+    setCookies: NOTHING,
+    askAgain: false,
+    foreignCookies: 0,
+    identity: undefined,
+  }
+  const { cookies, dropped } = browser
+  if (dropped !== undefined) {
+    const decisions = items.map((): Decision => ({ kind: 'drop', reason: dropped }))
+    return { ...nothing, decisions, ...(dropped === 'opt_out' ? optOutOf(items, browser, parts, nowMs) : {}) }
+  }
+  const decisions = items.map(({ decision }) => decision)
+  const signals = decisions.some(({ kind }) => kind === 'drop') ? refusals(items, browser, parts, nowMs) : []
+  const notes = signals.length > 0 ? { signals } : undefined
+  const first = items.find(({ decision }) => decision.kind === 'event')
+  if (first?.decision.kind !== 'event') {
+    // A browser that says it of itself says it everywhere; what a page says holds for that page's site, and other sites keep their cookie.
+    const isBrowserWide = decisions.some(
+      (decision) => decision.kind === 'drop' && (decision.reason === 'gpc' || decision.reason === 'dnt'),
+    )
+    const isRefused = decisions.some((decision) => decision.kind === 'drop' && decision.refused !== undefined)
+    const setCookies = isRefused ? endVisitorCookies(isBrowserWide ? cookies : { ...cookies, visitor: undefined }) : NOTHING
+    return { ...nothing, decisions, notes, setCookies }
+  }
+  const { storageAccess, agent } = browser
+  const identity = recognise(
+    {
+      cookies,
+      storageAccess,
+      isFirefox: agent.browser === 'Firefox',
+      firstPartyId: firstPartyId(first.given),
+      source: first.decision.source,
+      round,
+    },
+    parts.signer,
+    nowMs,
+  )
+  const foreignCookies = identity.foreign
+  if (identity.kind === 'none') return { ...nothing, decisions: dropAll(items, 'no_id'), notes, foreignCookies, identity }
+  if (identity.kind === 'ask_again')
+    return { ...nothing, decisions, notes, setCookies: identity.setCookies, askAgain: true, foreignCookies, identity }
+  if (identity.kind === 'known' && parts.tombstones.has(identity.visitor))
+    return {
+      ...nothing,
+      decisions: dropAll(items, 'opt_out'),
+      ...optOutOf(items, browser, parts, nowMs),
+      foreignCookies,
+      identity,
+    }
+  const events: Event[] = []
+  for (const { decision, given } of items) {
+    if (decision.kind !== 'event') continue
+    // On a site's own id each event counts for the site that it names.
+    const own =
+      identity.scope === 'first_party'
+        ? firstPartyVisitor(firstPartyId(given) ?? firstPartyId(first.given) ?? '', decision.source)
+        : undefined
+    const visitor = own ?? identity.visitor
+    parts.recentRefusals.forget(visitor, decision.source)
+    events.push(toEvent(decision, visitor, identity.scope, browser))
+  }
+  return { ...nothing, events, decisions, notes, setCookies: identity.setCookies, foreignCookies, identity }
+}
