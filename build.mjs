@@ -23,7 +23,7 @@ const tag = await build({
   minify: true,
   platform: 'browser',
   format: 'iife',
-  target: 'es2018',
+  target: 'es2020',
   logLevel: 'warning',
   metafile: true,
 })

@@ -1,15 +1,9 @@
 // Sends events to the collector, each in a request of its own: the collector refuses a request whole, so a mistake in one call of a page (the address of
 // another site, say) would take the others with it. The only place of the tag that sends, so the one that holds its privacy promise: under Global Privacy
-// Control nothing leaves the page.
+// Control no event leaves the page.
 
-import type { Event } from './fields.ts'
-
-/** Chromium allows 64 KiB of beacons and keepalive fetches in flight at a time, for both together; the rest is room for the page's own. */
-const IN_FLIGHT_BYTES_MAX = 60_000
-/** What a request counts as at least, so that 100 are in flight at most: beyond 256 Chromium fails them, although sendBeacon has answered true. */
-const REQUEST_BYTES_MIN = 600
-/** A browser does not say when a beacon has landed. */
-const FLIGHT_MS = 1_000
+import { attempt } from './guard.ts'
+import { FLIGHT_MS, IN_FLIGHT_BYTES_MAX, REQUEST_BYTES_MIN } from './limits.ts'
 
 let inFlightBytes = 0
 
@@ -27,19 +21,24 @@ function hasRoom(body: string): boolean {
   return true
 }
 
-/** A string goes out as text/plain; a JSON Blob would need a preflight, and where that fails sendBeacon has still answered true. */
-function post(url: string, body: string, keepalive: boolean): void {
-  try {
-    if (keepalive && navigator.sendBeacon(url, body)) return
-  } catch {
-    // Missing, or replaced by something that throws: as good as refused.
-  }
-  fetch(url, { method: 'POST', body, mode: 'no-cors', credentials: 'include', keepalive }).catch(() => {})
+/**
+ * A string goes out as text/plain; a JSON Blob would need a preflight, and where that fails sendBeacon has still answered true. What the page's policy, a
+ * blocker or the network refuses is lost for good.
+ */
+export function post(url: string, body: string, keepalive: boolean, done = () => {}): void {
+  attempt(() => fetch(url, { method: 'POST', body, mode: 'no-cors', credentials: 'include', keepalive }).then(done, done))
 }
 
-export function deliver(url: string, event: Event): void {
-  // Asked at every delivery: the preference may be switched on while the page is open.
-  if ((navigator as { globalPrivacyControl?: boolean }).globalPrivacyControl === true) return
+/** Asked at every delivery: the preference may be switched on while the page is open. */
+export const isSilenced = (): boolean => (navigator as { globalPrivacyControl?: boolean }).globalPrivacyControl === true
+
+/** `landed`, if given, is called when the request has been answered or has failed, and after a second at the latest. */
+export function deliver(url: string, event: Readonly<Record<string, unknown>>, landed?: () => void): void {
+  if (isSilenced()) return
   const body = JSON.stringify(event)
-  post(url, body, hasRoom(body))
+  const keepalive = hasRoom(body)
+  if (landed) setTimeout(landed, FLIGHT_MS)
+  // Missing, or replaced by something that throws: as good as refused.
+  else if (keepalive && attempt(() => navigator.sendBeacon(url, body))) return
+  post(url, body, keepalive, landed)
 }

@@ -1,7 +1,6 @@
 // A clock that runs while the page is visible. It gives out whole milliseconds and keeps the rest, so that the sum of all it gave is the visible time.
 
-/** Shorter stays are carried on to the next report: a redirect inside an application is not worth a request. */
-const DWELL_MS_MIN = 100
+import { DWELL_MS_MIN } from './limits.ts'
 
 export const isVisible = (): boolean => document.visibilityState === 'visible'
 

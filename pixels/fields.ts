@@ -1,6 +1,9 @@
 // Turns what a page hands over into the fields of an event (contract 2.1 and 3). What JSON or the collector could not take is mended or left out here,
 // field by field: the collector refuses a request whole, so one odd value would take its neighbours with it.
 
+import { attempt } from './guard.ts'
+import { ADDRESS_CHARS_MAX, ATTRIBUTES_MAX, ELEMENTS_MAX, TEXT_CHARS_MAX } from './limits.ts'
+
 type Scalar = string | number | boolean
 type Given = Scalar | readonly Scalar[]
 /** What was given, as it was given. `null` and empty values stay until the event is written: they hide a default (`category: []` is "none for this event"). */
@@ -8,28 +11,21 @@ export type Fields = Record<string, Given | null>
 /** What the collector takes. */
 export type Event = Record<string, string | number | readonly string[]>
 
-/** The limits of the collector. */
-const TEXT_CHARS_MAX = 1_024
-const ADDRESS_CHARS_MAX = 8_192
-const ELEMENTS_MAX = 100
-const ATTRIBUTES_MAX = 100
-
 const isScalar = (value: unknown): value is Scalar =>
-  typeof value === 'string' || typeof value === 'boolean' || (typeof value === 'number' && Number.isFinite(value))
+  typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)
 
 export function toFields(given: unknown, prefix = ''): Fields {
   const fields: Fields = {}
   if (typeof given !== 'object' || given === null || Array.isArray(given)) return fields
   for (const key of Object.keys(given)) {
-    try {
+    // A getter or proxy of the page may throw: that field is left out, the others are good.
+    attempt(() => {
       const value: unknown = (given as Record<string, unknown>)[key]
       const name = prefix + key
       if (name === 'attr') Object.assign(fields, toFields(value, 'attr.'))
       else if (Array.isArray(value)) fields[name] = value.filter(isScalar)
       else if (value === null || isScalar(value)) fields[name] = value
-    } catch {
-      // A getter or proxy of the page threw: this field is left out, the others are good.
-    }
+    })
   }
   return fields
 }
@@ -41,7 +37,7 @@ const cut = (text: string): string => text.slice(0, TEXT_CHARS_MAX)
 
 /** Six places, and so no exponent: the smallest that is left is 0.000001. */
 function toNumber(text: string): number | '' {
-  const n = Number(Number(text).toFixed(6))
+  const n = +(+text).toFixed(6)
   // A blank text is 0 to `Number`.
   return /\d/.test(text) && Math.abs(n) < 1e12 ? n : ''
 }
@@ -53,14 +49,11 @@ const toList = (value: Given): string[] =>
     .slice(0, ELEMENTS_MAX)
 
 /** Query and fragment may hold what must not travel (sessions, searches, addresses); the collector would drop them anyway. */
-function toAddress(text: string, isPage: boolean): string {
-  try {
+const toAddress = (text: string, isPage: boolean): string =>
+  attempt(() => {
     const address = (isPage ? new URL(text, location.href) : new URL(text)).href.replace(/[?#].*/, '')
     return address.length > ADDRESS_CHARS_MAX || (isPage && !/^https?:/.test(address)) ? '' : address
-  } catch {
-    return ''
-  }
-}
+  }) || ''
 
 /** Empty: to be left out. A list where one text belongs is written as it would be in a query string, with commas. */
 function mend(name: string, value: Given): string | number | string[] {

@@ -1,16 +1,14 @@
 // What the tag reports about the pages of one document, and in which order: a page view comes before the events of its page, its dwell time after
-// them, and `set` reaches the page view that is still owed. Reads the clock, the address and the document; delivery.ts sends.
+// them, and `set` reaches the page view that is still owed. Reads the clock, the address and the document; outbox.ts sends.
 
-import { deliver } from './delivery.ts'
 import { dwellClock, isVisible } from './dwell.ts'
-import { type Fields, isName, toEvent, toFields } from './fields.ts'
+import { type Event, type Fields, isName, toEvent, toFields } from './fields.ts'
 import { guarded } from './guard.ts'
 
 /** A change of the fragment alone is no page: the collector does not keep it either. */
 const isSamePage = (a: string, b: string): boolean => a.split('#')[0] === b.split('#')[0]
 
-export function reporter(script: HTMLScriptElement, source: string) {
-  const endpoint = new URL('e', script.src).href
+export function reporter(script: HTMLScriptElement, source: string, put: (event: Event) => void) {
   const isOn = (what: string) => script.getAttribute(`data-${what}`) !== 'off'
   const clock = dwellClock()
   const defaults: Fields = {}
@@ -36,12 +34,12 @@ export function reporter(script: HTMLScriptElement, source: string) {
     ...given,
   })
 
-  const send = (event: string, fields: Fields): void => deliver(endpoint, toEvent(source, event, fields))
+  const send = (event: string, fields: Fields): void => put(toEvent(source, event, fields))
 
   function view(href: string, given: Fields, isSent: boolean): void {
     const fields = describe(href, given)
-    viewed = {}
-    for (const name of ['url', 'referrer', 'category', 'keyword']) viewed[name] = fields[name] || null
+    const { url, referrer, category, keyword } = fields
+    viewed = { url, referrer, category, keyword } as Fields
     if (isSent) send('page_view', fields)
   }
 

@@ -22,6 +22,7 @@ collector: { trusted_proxies: [127.0.0.1] }
   - { id: everyone, when: { count: { gte: 1 } } }
   - { id: at-shop, when: { where: { source: shop } } }
   - { id: at-site, when: { where: { source: site } } }
+  - { id: own-id, when: { where: { campaign: own } } }
   - { id: british, when: { where: { country: GB, region: GB-ENG } } }
 `,
   'config/destinations/files.yaml': `destinations:
@@ -77,6 +78,19 @@ describe('A visitor', () => {
     expect(idIn(jar)).toBe(visitor) // other sites have not been refused
     await jar.hit({ ...PAGE, gdpr: '1', gdpr_consent: C1 })
     expect(await isIn('at-site', visitor)).toBe(true)
+  })
+
+  it('without cookies who refuses is found by the site’s own id, which the tag sends along once more', async () => {
+    const jar = openJar(server, { storageAccess: undefined })
+    const own = { ...PAGE, fpid: '5e0f9d5c-1b2a-4c3d-8e4f-0a1b2c3d4e5f', campaign: 'own' }
+    const size = async () => {
+      const { audiences } = await runJson<MembersAnswer>(project, ['members', 'own-id', '--as-of', new Date().toISOString()])
+      return audiences[0]?.members.length
+    }
+    await jar.post('/e', { ...own, gdpr_consent: C1 })
+    expect(await size()).toBe(1)
+    await jar.post('/e', { ...own, gdpr_consent: C3 })
+    expect(await size()).toBe(0)
   })
 
   it('who allows storage only is stored, and invisible', async () => {
