@@ -3,7 +3,7 @@
 
 import { BitReader, bitAt, bitsAt, CHAR_BITS, isBase64Url } from './bits.ts'
 
-export const US_VERDICTS = ['not_opted_out', 'opted_out', 'known_child', 'unreadable'] as const
+export const US_VERDICTS = ['not_opted_out', 'opted_out', 'not_applicable', 'known_child', 'unreadable'] as const
 export type UsVerdict = (typeof US_VERDICTS)[number]
 
 type UsSection = {
@@ -74,7 +74,9 @@ export function judgeUsSection(id: number, text: string): UsVerdict {
   const optOuts = known.optOutsAt.map((at) => bitsAt(core, at, 2))
   if (optOuts.includes(NOT_DEFINED)) return 'unreadable'
   if (bitsAt(core, known.childAt, 2 * known.childFields) !== 0) return 'known_child'
-  return gpc || optOuts.includes(OPTED_OUT) ? 'opted_out' : 'not_opted_out'
+  if (gpc || optOuts.includes(OPTED_OUT)) return 'opted_out'
+  // Nobody was asked: as good as no section, and no yes.
+  return optOuts.every((value) => value === 0) ? 'not_applicable' : 'not_opted_out'
 }
 
 /** Holds so many bits, and after them only padding. Cut short, the missing fields would read as "not applicable". */

@@ -95,6 +95,7 @@ function weighSection(seen: Weighing, id: number, text: string | undefined): voi
 function weighUsSection(seen: Weighing, id: number, text: string): void {
   const verdict = judgeUsSection(id, text)
   seen.note('gpp', US_WORDS[verdict], id)
+  if (verdict === 'not_applicable') return
   seen.signalled = true
   if (verdict === 'not_opted_out') seen.cleared = true
   else if (verdict === 'opted_out') seen.refusals.add('us_opt_out')

@@ -40,6 +40,7 @@ export const GPP_FAULT_WORDS: Readonly<Record<GppFault, string>> = {
 export const US_WORDS: Readonly<Record<UsVerdict, string>> = {
   not_opted_out: 'not opted out',
   opted_out: 'opted out',
+  not_applicable: 'says nothing of an opt-out',
   known_child: 'a known child',
   unreadable: 'cannot be read, which counts as no',
 }

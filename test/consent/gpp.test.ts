@@ -38,12 +38,12 @@ describe('published strings', () => {
     ['California of version 49', 'DBABBgA~xlgWEYCZAA', { 8: 'unreadable' }],
     ['Virginia opted out of targeting', 'DBABh4A~BlgWEYCY.QA~BSFgmiU', { 8: 'not_opted_out', 9: 'opted_out' }],
     ['California opted out, GPC', 'DBABBg~BVWSSSVY.YA', { 8: 'known_child' }],
-    ['California not opted out', 'DBABBg~BAAAAABA.QA', { 8: 'not_opted_out' }],
+    ['California, nothing said', 'DBABBg~BAAAAABA.QA', { 8: 'not_applicable' }],
     ['national, version 2, opted out', 'DBABLA~CVVVkkkkkpFY.YA', { 7: 'known_child' }],
     ['national, version 1, a child', 'DBABLA~BAAAVVVVUQA.QA', { 7: 'known_child' }],
-    ['national, version 2, nothing said', 'DBABLA~CAAAAAAAAABA.QA', { 7: 'not_opted_out' }],
+    ['national, version 2, nothing said', 'DBABLA~CAAAAAAAAABA.QA', { 7: 'not_applicable' }],
     ['national of version 3', 'DBABLA~DSJgmkoZJSA.YA', { 7: 'unreadable' }],
-    ['two states, one opted out', 'DBACLMA~BAAAAAAAAAA.QA~BaAAAAA', { 7: 'not_opted_out', 9: 'not_opted_out' }],
+    ['two states, nothing said', 'DBACLMA~BAAAAAAAAAA.QA~BaAAAAA', { 7: 'not_applicable', 9: 'not_applicable' }],
     ['no sections', 'DBAA', {}],
   ])('%s', (_, text, expected) => {
     expect(verdicts(text)).toEqual(expected)

@@ -256,6 +256,12 @@ describe('gpp and gpp_sid', () => {
     expect(decide(signals).signalled).toBe(true)
   })
 
+  it('a section whose fields are all "not applicable" is no statement', () => {
+    const nothing = { gpp: 'DBABLA~CAAAAAAAAABA.QA', gppSid: '7' }
+    expect(outcome(nothing, DENYING)).toBe('no_consent')
+    expect(decide(nothing).signalled).toBe(false)
+  })
+
   it('a statement about the United States is none about the GDPR', () => {
     expect(outcome({ gpp: NAT_NO_OPT_OUT, gppSid: '7', country: 'DE' })).toBe('no_consent')
     expect(outcome({ gpp: NAT_NO_OPT_OUT, gppSid: '7', country: 'DE', gdprConsent: YES })).toEqual(EVERYTHING)

@@ -60,7 +60,7 @@ describe.each(US_SECTIONS.map((section) => [section.id, section.version, section
       for (const name of optOuts) {
         expect(judgeUsSection(id, write({ [name]: 1 })), name).toBe('opted_out')
         expect(judgeUsSection(id, write({ [name]: 2 })), name).toBe('not_opted_out')
-        expect(judgeUsSection(id, write({ [name]: 0 })), name).toBe('not_opted_out')
+        expect(judgeUsSection(id, write({ [name]: 0 })), name).toBe('not_applicable')
       }
     })
 
@@ -82,7 +82,7 @@ describe.each(US_SECTIONS.map((section) => [section.id, section.version, section
             name,
             Array.isArray(value) ? value.map((_, at) => values[(n + at) % 40]) : values[n % 40],
           ])
-          expect(judgeUsSection(id, write(Object.fromEntries(changes)))).toBe('not_opted_out')
+          expect(judgeUsSection(id, write(Object.fromEntries(changes)))).toBe('not_applicable')
         }),
         { numRuns: 5 },
       )
@@ -90,11 +90,11 @@ describe.each(US_SECTIONS.map((section) => [section.id, section.version, section
 
     it('Global Privacy Control is heard where the section has it', () => {
       const [core = ''] = write({}).split('.')
-      expect(judgeUsSection(id, core), 'without the segment').toBe('not_opted_out')
+      expect(judgeUsSection(id, core), 'without the segment').toBe('not_applicable')
       expect(judgeUsSection(id, `${core}.YA`)).toBe(hasGpc ? 'opted_out' : 'unreadable')
       if (!hasGpc) return
       expect(judgeUsSection(id, write({ [GPC_IN]: true, Gpc: true }))).toBe('opted_out')
-      expect(judgeUsSection(id, write({ [GPC_IN]: true, Gpc: false }))).toBe('not_opted_out')
+      expect(judgeUsSection(id, write({ [GPC_IN]: true, Gpc: false }))).toBe('not_applicable')
       for (const segment of ['AA', 'gA', 'wA', 'QB', '', 'Q=', 'YA.YA'])
         expect(judgeUsSection(id, `${core}.${segment}`), `segment ${segment}`).toBe('unreadable')
     })
@@ -103,9 +103,9 @@ describe.each(US_SECTIONS.map((section) => [section.id, section.version, section
       const [core = ''] = write({}).split('.')
       // Without the library's padding the core ends within its last character.
       const needed = Math.ceil(section.coreBits / 6)
-      expect(judgeUsSection(id, core.slice(0, needed))).toBe('not_opted_out')
+      expect(judgeUsSection(id, core.slice(0, needed))).toBe('not_applicable')
       expect(judgeUsSection(id, core.slice(0, needed - 1))).toBe('unreadable')
-      expect(judgeUsSection(id, `${core}AAAA`), 'padding').toBe('not_opted_out')
+      expect(judgeUsSection(id, `${core}AAAA`), 'padding').toBe('not_applicable')
       expect(judgeUsSection(id, `${core}AAAB`)).toBe('unreadable')
       expect(judgeUsSection(id, `D${core.slice(1)}`), 'version 3').toBe('unreadable')
       expect(judgeUsSection(id, `A${core.slice(1)}`), 'version 0').toBe('unreadable')
@@ -116,7 +116,7 @@ describe.each(US_SECTIONS.map((section) => [section.id, section.version, section
       for (const at of section.optOutsAt) {
         const bits = new BitWriter().put(version, 6)
         bits.bits = bits.bits.padEnd(section.coreBits, '0')
-        expect(judgeUsSection(id, bits.text), 'positive control').toBe('not_opted_out')
+        expect(judgeUsSection(id, bits.text), 'positive control').toBe('not_applicable')
         bits.bits = `${bits.bits.slice(0, at)}11${bits.bits.slice(at + 2)}`
         expect(judgeUsSection(id, bits.text)).toBe('unreadable')
       }
@@ -134,6 +134,6 @@ it('the section header of the 2025 draft is not taken for a core', () => {
 })
 
 it('a section nobody has defined is not read', () => {
-  expect(judgeUsSection(7, 'BAAAAAAAAAA')).toBe('not_opted_out')
+  expect(judgeUsSection(7, 'BAAAAAAAAAA')).toBe('not_applicable')
   for (const id of [0, 1, 3, 4, 5, 6, 28, 400]) expect(judgeUsSection(id, 'BAAAAAAAAAA')).toBe('unreadable')
 })
