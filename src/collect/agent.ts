@@ -39,5 +39,16 @@ export function readAgent(userAgent: string | undefined): Agent {
 
 /** The first language of Accept-Language as its primary subtag, in lower case; '' where there is none. */
 export function readLanguage(header: string | undefined): string {
-  return /^\s*([A-Za-z]{2,3})(?=[-,;\s]|$)/.exec(header ?? '')?.[1]?.toLowerCase() ?? ''
+  if (header === undefined) return ''
+  const known = languages.get(header)
+  if (known !== undefined) return known
+  const language = parseLanguage(header)
+  languages.set(header, language)
+  return language
+}
+
+const languages = new LRUCache<string, string>({ max: LIMITS.languagesCached })
+
+function parseLanguage(header: string): string {
+  return /^\s*([A-Za-z]{2,3})(?=[-,;\s]|$)/.exec(header)?.[1]?.toLowerCase() ?? ''
 }

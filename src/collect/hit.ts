@@ -5,7 +5,7 @@ import type { ConsentSignal } from '../consent/standing.ts'
 import type { VisitorId } from '../core/ids.ts'
 import type { Event } from '../event/event.ts'
 import { completeEvent } from '../event/fields.ts'
-import { type CookieSigner, endVisitorCookies } from '../identity/cookie.ts'
+import { type CookieSigner, endVisitorCookies, type RequestCookies } from '../identity/cookie.ts'
 import type { Tombstones } from '../identity/tombstones.ts'
 import { firstPartyVisitor, type Identity, type IdentityRequest, idsOf, recognise } from '../identity/visitor.ts'
 import type { SpoolNotes } from '../spool/spool.ts'
@@ -60,8 +60,32 @@ function refusals(items: readonly HitItem[], browser: BrowserRequest, parts: Hit
   return signals
 }
 
-const dropAll = (items: readonly HitItem[], reason: Dropped['reason']): Decision[] =>
-  items.map(({ decision }) => (decision.kind === 'event' ? { kind: 'drop', reason } : decision))
+const dropAll = (decisions: readonly Decision[], reason: Dropped['reason']): Decision[] =>
+  decisions.map((decision) => (decision.kind === 'event' ? { kind: 'drop', reason } : decision))
+
+/** Nothing is kept but what `more` says. */
+const keptNothing = (decisions: readonly Decision[], more: Partial<Hit> = {}): Hit => ({
+  events: NOTHING,
+  decisions,
+  notes: undefined,
+  setCookies: NOTHING,
+  askAgain: false,
+  foreignCookies: 0,
+  identity: undefined,
+  ...more,
+})
+
+/** Everything was refused or dropped, by the events themselves. */
+function refuseHit(decisions: readonly Decision[], notes: SpoolNotes | undefined, cookies: RequestCookies): Hit {
+  const refused = decisions.filter((decision) => decision.kind === 'drop' && decision.refused !== undefined) as Dropped[]
+  if (refused.length === 0) return keptNothing(decisions, { notes })
+  // A browser that says it of itself says it everywhere; what a page says holds for that page's site, and other sites keep their cookie.
+  const isBrowserWide = refused.some(({ reason }) => reason === 'gpc' || reason === 'dnt')
+  return keptNothing(decisions, {
+    notes,
+    setCookies: endVisitorCookies(isBrowserWide ? cookies : { ...cookies, visitor: undefined }),
+  })
+}
 
 export function resolveHit(
   items: readonly HitItem[],
@@ -69,68 +93,44 @@ export function resolveHit(
   parts: HitParts,
   { round, nowMs }: { readonly round: IdentityRequest['round']; readonly nowMs: number },
 ): Hit {
-  const nothing = {
-    events: NOTHING,
-    notes: undefined,
-    setCookies: NOTHING,
-    askAgain: false,
-    foreignCookies: 0,
-    identity: undefined,
-  }
-  const { cookies, dropped } = browser
+  const { cookies, dropped, storageAccess, agent } = browser
   if (dropped !== undefined) {
     const decisions = items.map((): Decision => ({ kind: 'drop', reason: dropped }))
-    return { ...nothing, decisions, ...(dropped === 'opt_out' ? optOutOf(items, browser, parts, nowMs) : {}) }
+    return keptNothing(decisions, dropped === 'opt_out' ? optOutOf(items, browser, parts, nowMs) : {})
   }
   const decisions = items.map(({ decision }) => decision)
-  const signals = decisions.some(({ kind }) => kind === 'drop') ? refusals(items, browser, parts, nowMs) : []
+  const signals = decisions.some(({ kind }) => kind === 'drop') ? refusals(items, browser, parts, nowMs) : NOTHING
   const notes = signals.length > 0 ? { signals } : undefined
   const first = items.find(({ decision }) => decision.kind === 'event')
-  if (first?.decision.kind !== 'event') {
-    // A browser that says it of itself says it everywhere; what a page says holds for that page's site, and other sites keep their cookie.
-    const isBrowserWide = decisions.some(
-      (decision) => decision.kind === 'drop' && (decision.reason === 'gpc' || decision.reason === 'dnt'),
-    )
-    const isRefused = decisions.some((decision) => decision.kind === 'drop' && decision.refused !== undefined)
-    const setCookies = isRefused ? endVisitorCookies(isBrowserWide ? cookies : { ...cookies, visitor: undefined }) : NOTHING
-    return { ...nothing, decisions, notes, setCookies }
-  }
-  const { storageAccess, agent } = browser
-  const identity = recognise(
-    {
-      cookies,
-      storageAccess,
-      isFirefox: agent.browser === 'Firefox',
-      firstPartyId: firstPartyId(first.given),
-      source: first.decision.source,
-      round,
-    },
-    parts.signer,
-    nowMs,
-  )
-  const foreignCookies = identity.foreign
-  if (identity.kind === 'none') return { ...nothing, decisions: dropAll(items, 'no_id'), notes, foreignCookies, identity }
-  if (identity.kind === 'ask_again')
-    return { ...nothing, decisions, notes, setCookies: identity.setCookies, askAgain: true, foreignCookies, identity }
+  if (first?.decision.kind !== 'event') return refuseHit(decisions, notes, cookies)
+  const { source } = first.decision
+  const isFirefox = agent.browser === 'Firefox'
+  const ownId = firstPartyId(first.given)
+  const request = { cookies, storageAccess, isFirefox, firstPartyId: ownId, source, round }
+  const identity = recognise(request, parts.signer, nowMs)
+  const seen = { identity, foreignCookies: identity.foreign, notes }
+  if (identity.kind === 'none') return keptNothing(dropAll(decisions, 'no_id'), seen)
+  if (identity.kind === 'ask_again') return keptNothing(decisions, { ...seen, setCookies: identity.setCookies, askAgain: true })
   if (identity.kind === 'known' && parts.tombstones.has(identity.visitor))
-    return {
-      ...nothing,
-      decisions: dropAll(items, 'opt_out'),
-      ...optOutOf(items, browser, parts, nowMs),
-      foreignCookies,
-      identity,
-    }
+    return keptNothing(dropAll(decisions, 'opt_out'), { ...seen, ...optOutOf(items, browser, parts, nowMs) })
   const events: Event[] = []
   for (const { decision, given } of items) {
     if (decision.kind !== 'event') continue
     // On a site's own id each event counts for the site that it names.
     const own =
-      identity.scope === 'first_party'
-        ? firstPartyVisitor(firstPartyId(given) ?? firstPartyId(first.given) ?? '', decision.source)
-        : undefined
+      identity.scope === 'first_party' ? firstPartyVisitor(firstPartyId(given) ?? ownId ?? '', decision.source) : undefined
     const visitor = own ?? identity.visitor
     parts.recentRefusals.forget(visitor, decision.source)
     events.push(toEvent(decision, visitor, identity.scope, browser))
   }
-  return { ...nothing, events, decisions, notes, setCookies: identity.setCookies, foreignCookies, identity }
+  // Written out: this is every hit's way, and a spread costs more than the rest of it.
+  return {
+    events,
+    decisions,
+    notes,
+    setCookies: identity.setCookies,
+    askAgain: false,
+    foreignCookies: identity.foreign,
+    identity,
+  }
 }

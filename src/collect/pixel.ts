@@ -1,7 +1,7 @@
 // `GET /p.gif`. Answered on Node's own request and response, before the router: a web Request and Response cost as much as everything else here does.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type CollectorParts, GIF, type HasKey, keep, NOT_CACHED } from './answer.ts'
+import { type CollectorParts, GIF_BYTES, GIF_LATIN1, type HasKey, keep, NOT_CACHED } from './answer.ts'
 import { parseQuery } from './body.ts'
 import { decideEvent } from './decide.ts'
 import { resolveHit } from './hit.ts'
@@ -11,19 +11,16 @@ export const PIXEL_ROUTE = '/p.gif'
 /** Of a request that was sent round. Matched as a parameter, never as a piece of text in the address. */
 const ROUND_PARAMETER = '_mr'
 
-const GIF_HEADERS = { ...NOT_CACHED, 'content-type': 'image/gif', 'content-length': String(GIF.length) }
+const GIF_HEADERS = { ...NOT_CACHED, 'content-type': 'image/gif', 'content-length': String(GIF_BYTES) }
 const GIF_HEADER_LIST = Object.entries(GIF_HEADERS).flat()
 
-export const isPixel = ({ url, method }: IncomingMessage): boolean =>
-  url !== undefined &&
-  url.startsWith(PIXEL_ROUTE) &&
-  (url.length === 6 || url[6] === '?') &&
-  (method === 'GET' || method === 'HEAD')
+export const isPixel = ({ url = '', method }: IncomingMessage): boolean =>
+  url.startsWith(PIXEL_ROUTE) && (url.length === 6 || url[6] === '?') && (method === 'GET' || method === 'HEAD')
 
 function image(response: ServerResponse, status: 200 | 503, setCookies: readonly string[]): void {
   const headers =
     setCookies.length === 0 ? GIF_HEADER_LIST : [...GIF_HEADER_LIST, ...setCookies.flatMap((cookie) => ['set-cookie', cookie])]
-  response.writeHead(status, headers).end(GIF)
+  response.writeHead(status, headers).end(GIF_LATIN1, 'latin1')
 }
 
 export function makePixel(

@@ -53,7 +53,16 @@ const NOBODY: readonly number[] = []
 
 const silent = (): void => {}
 
-export const decideConsent = (signals: ConsentSignals, policy: ConsentPolicy): ConsentDecision => walk(signals, policy, silent)
+/** Most hits outside of Europe and most pixels bring nothing, and are not walked through for it. */
+const isSilent = ({ gdpr, gdprConsent, gpp, gppSid, usPrivacy, gpc, dnt, country }: ConsentSignals): boolean =>
+  !(gdpr || gdprConsent || gpp || gppSid || usPrivacy || gpc || dnt || country)
+const UNASKED = {
+  allow: { permissions: ALL_PERMISSIONS, receivers: 'any', signalled: false, refusal: undefined },
+  deny: { permissions: 0, receivers: NOBODY, signalled: false, refusal: 'no_consent' },
+} as const satisfies Record<ConsentPolicy['noSignal'], ConsentDecision>
+
+export const decideConsent = (signals: ConsentSignals, policy: ConsentPolicy): ConsentDecision =>
+  isSilent(signals) ? UNASKED[policy.noSignal] : walk(signals, policy, silent)
 
 /** The same decision with what each signal said, for whoever asks why. */
 export function explainConsent(

@@ -28,6 +28,8 @@ export const LIMITS = {
   pageRows: 100_000,
   /** User agents whose parsed form is kept: 52 microseconds to parse one, 558 distinct in 10,000 lines of a real log. */
   userAgentsCached: 5_000,
+  /** `Accept-Language` headers whose parsed form is kept: there are few. */
+  languagesCached: 1_000,
   /** Pages whose parsed form is kept, and the longest address worth keeping: some 5 MB at the most. */
   pagesCached: 10_000,
   pageCachedChars: 256,

@@ -4,6 +4,7 @@ import { parseBody, parseQuery } from '../../src/collect/body.ts'
 import { decideEvent, dropRequest, type EventInput } from '../../src/collect/decide.ts'
 import { DAY_MS, RETENTION_MAX_MS } from '../../src/core/duration.ts'
 import { ALL_PERMISSIONS, LIMITED_BIT, permissionSet, SIGNALLED_BIT } from '../../src/core/permissions.ts'
+import { withAndWithout } from '../support/permission.ts'
 import { sourcesOf } from '../support/sources.ts'
 import { C1, C3 } from '../support/tc-strings.ts'
 
@@ -110,6 +111,19 @@ describe('what becomes of an event', () => {
     })
     expect(decideEvent(input({ source: 'shut' }, { sender: 'server' }), allow)).toEqual({ kind: 'drop', reason: 'no_store' })
   })
+})
+
+it('an event that may not be stored is no event', () => {
+  const { allowed, refused } = withAndWithout('store')
+  const from = (permissions: number) => {
+    const settings = {
+      sources: sourcesOf([{ id: 'open', permissions: permissions & ALL_PERMISSIONS }]),
+      retentionMs: RETENTION_MAX_MS,
+    }
+    return decideEvent(input({}, { sender: 'server' }), settings)
+  }
+  expect(from(allowed)).toMatchObject({ kind: 'event', permissions: ALL_PERMISSIONS })
+  expect(from(refused)).toEqual({ kind: 'drop', reason: 'no_store' })
 })
 
 describe('what becomes of a request', () => {

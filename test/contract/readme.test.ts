@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { expect, it } from 'vitest'
 import { DROP_REASONS, REFUSAL_REASONS } from '../../src/collect/decide.ts'
+import { PIXEL_ROUTE } from '../../src/collect/pixel.ts'
 import { FIELD_TYPES } from '../../src/event/event.ts'
 import { loadSettings } from '../../src/settings/load.ts'
 
@@ -27,9 +28,9 @@ it('lists every command that --help lists, and no other', () => {
 })
 
 it('lists every route, and no other', () => {
-  const routes = [...source('src/collect/app.ts').matchAll(/app\.(get|post)\('([^']+)'/g)].map(
-    (match) => `${match[1]?.toUpperCase()} ${match[2]}`,
-  )
+  const written = source('src/collect/app.ts', 'src/collect/opt-out-routes.ts')
+  const routes = [...written.matchAll(/app\.(get|post)\('([^']+)'/g)].map((match) => `${match[1]?.toUpperCase()} ${match[2]}`)
+  routes.push(`GET ${PIXEL_ROUTE}`, 'GET /optout', 'GET /optin')
   const documented = [...section('Routes').matchAll(/`((?:GET|POST) \/[^`]*)`/g)].map((match) => match[1])
   expect(new Set(documented)).toEqual(new Set(routes))
 })

@@ -12,6 +12,7 @@ import { readMembers, readMembersAsOf } from '../../src/membership/members.ts'
 import type { ResolvedRule } from '../../src/rules/rule.ts'
 import type { Destination } from '../../src/settings/load.ts'
 import { anEvent, storeEvents, visitorNumber } from '../support/events.ts'
+import { withAndWithout } from '../support/permission.ts'
 import { openScratchStore, type ScratchStore } from '../support/store.ts'
 
 const retentionMs = RETENTION_MAX_MS
@@ -102,7 +103,8 @@ describe('members', () => {
   })
 
   it('do not include whom nobody may profile', async () => {
-    await storeEvents(scratch.store, [view(1, { permissions: permissionSet(['store', 'report']) }), view(2)])
+    const { allowed, refused } = withAndWithout('profile')
+    await storeEvents(scratch.store, [view(1, { permissions: refused }), view(2, { permissions: allowed })])
     await build(viewers)
     expect(await membersOf(viewers)).toMatchObject({ viewers: [visitorNumber(2)] })
   })
@@ -193,7 +195,11 @@ describe('an export to files', () => {
   })
 
   it('leaves out whom a source does not permit to activate, and removes whoever loses it', async () => {
-    await storeEvents(scratch.store, [view(1), view(2), view(2, { permissions: permissionSet(['store', 'profile']) })])
+    await storeEvents(scratch.store, [
+      view(1, { permissions: withAndWithout('activate').allowed }),
+      view(2),
+      view(2, { permissions: withAndWithout('activate').refused }),
+    ])
     await build(viewers)
     expect(await membersOf(viewers), 'in the audience all the same').toMatchObject({
       viewers: [visitorNumber(1), visitorNumber(2)],
