@@ -72,6 +72,15 @@ function contestedSql(permission: Permission, from: string): string {
   ) GROUP BY visitor, source`
 }
 
+/** Whether anybody has refused anything, as one row `n`, 0 for no: then each row's own permissions are what stands, and the rest need not be asked. */
+export const contestSql = (permission: Permission, from: string): string =>
+  `SELECT count() AS n FROM (
+    SELECT 1 FROM madeleine.events WHERE ts > ${from} AND bitTest(permissions, ${SIGNALLED_BIT}) AND NOT bitTest(permissions, ${bitOf(permission)}) LIMIT 1
+    UNION ALL SELECT 1 FROM madeleine.consent_signals WHERE ts > ${from} LIMIT 1
+  )`
+
+export const ownPermissionSql = (permission: Permission): string => `bitTest(permissions, ${bitOf(permission)})`
+
 /** A condition on rows of `madeleine.events`: they permit it as things stand. Holds no value from outside but the SQL of `from`. */
 export function permittedSql(permission: Permission, from: string): string {
   const contested = contestedSql(permission, from)

@@ -7,6 +7,7 @@ import type { Store } from '../engine/store.ts'
 import { planAudiences, slicesOf } from '../rules/plan.ts'
 import { printPlan } from '../rules/print.ts'
 import type { ResolvedRule } from '../rules/rule.ts'
+import { readUncontested } from './contest.ts'
 import { readLatestBuilds } from './latest.ts'
 
 export type AudienceRules = ReadonlyMap<AudienceId, { readonly rule: ResolvedRule }>
@@ -92,8 +93,10 @@ export async function buildAudiences(
   // Builds are numbered by their moment; a clock that went back must not put a new build behind an old one.
   const build = Math.max(asOfMs, ...[...latest.values()].map((known) => known.build + 1))
   if (audiences.length === 0) return { asOfMs, audiences: [] }
+  const moment = { atMs: asOfMs, retentionMs, nowMs: asOfMs }
+  const isUncontested = await readUncontested(store, moment)
   for (const slice of slicesOf(audiences)) {
-    const { sql, values } = printPlan(planAudiences(slice), { atMs: asOfMs, retentionMs, nowMs: asOfMs })
+    const { sql, values } = printPlan(planAudiences(slice), { ...moment, isUncontested })
     await store.run({
       owner: 'membership.build',
       sql: `INSERT INTO madeleine.members (build, audience, visitor, expires) SELECT {build:UInt64}, audience, visitor, expires FROM (${sql})`,

@@ -3,8 +3,9 @@
 import type { AudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
 import { planAudiences, slicesOf } from '../rules/plan.ts'
-import { printPlan } from '../rules/print.ts'
+import { type Moment, printPlan } from '../rules/print.ts'
 import type { ResolvedRule } from '../rules/rule.ts'
+import { readUncontested } from './contest.ts'
 import { readLatestBuilds } from './latest.ts'
 
 export type Audience = { readonly id: AudienceId; readonly rule: ResolvedRule }
@@ -18,11 +19,12 @@ type Row = { readonly audience: AudienceId; readonly members: readonly string[] 
 export async function evaluateMembers(
   store: Store,
   audiences: readonly Audience[],
-  moment: { atMs: number; nowMs: number; retentionMs: number },
+  moment: Omit<Moment, 'isUncontested'>,
 ): Promise<Map<AudienceId, readonly string[]>> {
   const members = new Map<AudienceId, readonly string[]>()
+  const isUncontested = await readUncontested(store, moment)
   for (const slice of slicesOf(audiences)) {
-    const { sql, values } = printPlan(planAudiences(slice), moment)
+    const { sql, values } = printPlan(planAudiences(slice), { ...moment, isUncontested })
     const rows = await store.rows<Row>({
       owner: 'membership.evaluate',
       sql: `SELECT audience, arraySort(groupArray(toString(visitor))) AS members FROM (${sql}) GROUP BY audience`,
