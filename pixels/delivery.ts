@@ -22,11 +22,17 @@ function hasRoom(body: string): boolean {
 }
 
 /**
+ * Where a page's policy is to send no referrer, the origin would be hidden from an opt-out too, which has to say whose page it comes from.
  * A string goes out as text/plain; a JSON Blob would need a preflight, and where that fails sendBeacon has still answered true. What the page's policy, a
  * blocker or the network refuses is lost for good.
  */
 export function post(url: string, body: string, keepalive: boolean, done = () => {}): void {
-  attempt(() => fetch(url, { method: 'POST', body, mode: 'no-cors', credentials: 'include', keepalive }).then(done, done))
+  attempt(() =>
+    fetch(url, { method: 'POST', body, mode: 'no-cors', credentials: 'include', keepalive, referrerPolicy: 'origin' }).then(
+      done,
+      done,
+    ),
+  )
 }
 
 /** Asked at every delivery: the preference may be switched on while the page is open. */

@@ -45,11 +45,12 @@ export function outbox(script: HTMLScriptElement, source: string) {
       // A page that speaks for itself does so in strings that the tag does not read.
       const isForeign = Object.keys(event).some((name) => SIGNAL.test(name) && event[name] !== said[name])
       if (isForeign) part()
+      const fpid_known = storedId() && 1
       const fpid = mayStore && !isForeign ? usedId() : parting
       parting = ''
       isInFlight = !!landed
       // The id comes last: whatever a page calls `fpid` never leaves it.
-      deliver(addressOf('e'), { ...said, ...event, fpid: fpid || undefined }, landed)
+      deliver(addressOf('e'), { ...said, ...event, fpid: fpid || undefined, fpid_known }, landed)
       landed = undefined
     }
   }

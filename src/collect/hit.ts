@@ -106,7 +106,8 @@ export function resolveHit(
   const { source } = first.decision
   const isFirefox = agent.browser === 'Firefox'
   const ownId = firstPartyId(first.given)
-  const request = { cookies, storageAccess, isFirefox, firstPartyId: ownId, source, round }
+  const isFirstPartyIdKnown = first.given['fpid_known'] === 1
+  const request = { cookies, storageAccess, isFirefox, firstPartyId: ownId, isFirstPartyIdKnown, source, round }
   const identity = recognise(request, parts.signer, nowMs)
   const seen = { identity, foreignCookies: identity.foreign, notes }
   if (identity.kind === 'none') return keptNothing(dropAll(decisions, 'no_id'), seen)

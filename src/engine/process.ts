@@ -5,7 +5,7 @@
 
 import { mkdirSync, rmSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
-import { totalmem } from 'node:os'
+import { constants, setPriority, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { Session } from 'chdb'
 import { messageOf } from '../core/errors.ts'
@@ -26,6 +26,13 @@ const socket = socketPath(data, ENGINE_SOCKET)
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
 process.on('SIGHUP', () => {})
+
+try {
+  // A build takes every core for as long as it lasts; a pixel must be answered in between. Threads made from here on inherit it.
+  setPriority(constants.priority.PRIORITY_BELOW_NORMAL)
+} catch {
+  // Not everywhere allowed, and nothing depends on it.
+}
 
 const memoryBytes = Math.floor(totalmem() * 0.5)
 function open(): Session {

@@ -55,6 +55,7 @@ const META: ReadonlySet<string> = new Set([
   'visitor',
   'ts',
   'fpid',
+  'fpid_known',
   'gdpr',
   'gdpr_consent',
   'gpp',

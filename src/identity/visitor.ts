@@ -14,6 +14,8 @@ export type IdentityRequest = {
   readonly isFirefox: boolean
   /** The tag's own id on this site, from the body of `/e` and from nowhere else. */
   readonly firstPartyId: string | undefined
+  /** The tag has sent it before: by now a browser that keeps our cookies would have brought one. */
+  readonly isFirstPartyIdKnown: boolean
   readonly source: string
   /** A pixel can be sent round, a beacon can't; `came_back`: this is the second time. */
   readonly round: 'possible' | 'impossible' | 'came_back'
@@ -46,7 +48,7 @@ export function firstPartyVisitor(id: string, source: string): VisitorId | undef
 }
 
 export function recognise(request: IdentityRequest, signer: CookieSigner, nowMs: number): Identity {
-  const { cookies, storageAccess, isFirefox, firstPartyId, source, round } = request
+  const { cookies, storageAccess, isFirefox, firstPartyId, isFirstPartyIdKnown, source, round } = request
   const isApart = storageAccess === 'none' || storageAccess === 'inactive'
   let foreign = 0
   for (const partitioned of [false, true]) {
@@ -61,9 +63,13 @@ export function recognise(request: IdentityRequest, signer: CookieSigner, nowMs:
   }
   const visitor = newVisitor()
   const cookie = (partitioned: boolean) => visitorCookie(signer.sign(visitor, nowMs), partitioned)
+  const own = firstPartyId === undefined ? undefined : firstPartyVisitor(firstPartyId, source)
+  // `active` is sent from pages without credentials (COEP credentialless), and `none` by browsers that keep no cookie at all (both seen in Chromium 156):
+  // what the tag has been known by stands in, and the cookie is offered again.
+  if (own && isFirstPartyIdKnown && storageAccess !== undefined)
+    return { kind: 'known', visitor: own, scope: 'first_party', setCookies: [cookie(isApart)], foreign }
   if (storageAccess === 'active') return { kind: 'new', visitor, scope: 'global', setCookies: [cookie(false)], foreign }
   if (isApart) return { kind: 'new', visitor, scope: 'partition', setCookies: [cookie(true)], foreign }
-  const own = firstPartyId === undefined ? undefined : firstPartyVisitor(firstPartyId, source)
   if (own) return { kind: 'known', visitor: own, scope: 'first_party', setCookies: [], foreign }
   const both = [cookie(false), cookie(true)]
   const hasCookie = cookies.visitor !== undefined || cookies.partitioned !== undefined

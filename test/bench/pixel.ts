@@ -1,6 +1,6 @@
 // What a pixel hit costs: CPU microseconds a request of `/p.gif` of the real `serve`, beside a Node server that answers the same image and does nothing
 // else, and beside nginx with a visitor cookie and an access log. All three take the same load in turns in one run, so the ratios hold on any machine;
-// the absolute figures do not. Asserts nothing about time: only that every hit answered is an event stored.
+// the absolute figures do not. Every hit brings a consent string and a signed cookie. Asserts nothing about time: only that every hit answered is an event stored.
 //   npm run build && npm run bench:pixel -- --seconds 6 --rounds 3 --connections 64
 
 import { spawnSync } from 'node:child_process'
@@ -8,10 +8,12 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { openStore } from '../../src/engine/store.ts'
-import { scratchProject } from '../support/scratch.ts'
+import { OPEN_CONFIG, scratchProject } from '../support/scratch.ts'
 import { BROWSER_AGENT, metric, type Serving, startServe } from '../support/serve.ts'
+import { C1 } from '../support/tc-strings.ts'
 import { cpuUs, enginePid, familyOf } from './cpu.ts'
 import { startBareNode, startNginx } from './rivals.ts'
+import { manySegments, measureSteady } from './steady.ts'
 import { type Load, load } from './wrk.ts'
 
 const WARM_UP_S = 2
@@ -26,6 +28,8 @@ const QUERY = new URLSearchParams({
   url: 'https://news.example/cars/some-article?utm_source=mail',
   category: '1',
   keyword: 'cars,electric',
+  gdpr: '1',
+  gdpr_consent: C1,
 })
 const BROWSER_HEADERS = {
   'User-Agent': BROWSER_AGENT,
@@ -122,7 +126,11 @@ async function storedEvents(data: string): Promise<number> {
 }
 
 async function measure({ seconds, rounds, connections }: Options): Promise<boolean> {
-  const project = scratchProject()
+  const project = scratchProject({
+    ...OPEN_CONFIG,
+    'config/settings.yaml': 'tcf: { vendor_id: 123 }\nconsent: { no_signal: deny }\n',
+    'config/segments/many.yaml': manySegments(),
+  })
   const nginx = await startNginx(join(project.root, 'nginx'))
   const bare = await startBareNode()
   const serving = await startServe(project)
@@ -184,6 +192,10 @@ async function measure({ seconds, rounds, connections }: Options): Promise<boole
         `with engine ${ratio((c) => (c.collector + c.engine) / c.bare)} x bare node, ${ratio((c) => (c.collector + c.engine) / c.nginx)} x nginx; ` +
         `until queryable ${ratio((c) => c.whole / c.bare)} x bare node, ${ratio((c) => c.whole / c.nginx)} x nginx`,
     )
+    const again = await startServe(project)
+    const url = `${again.origin}/p.gif?${QUERY}`
+    await measureSteady(project, url, { ...BROWSER_HEADERS, Cookie: ours.cookie }, Math.max(10, seconds))
+    await again.stop()
     return exact
   } finally {
     await Promise.all([serving.stop('SIGTERM'), nginx.stop(), bare.stop()])
