@@ -100,6 +100,7 @@ export function replay(port: number, rows: readonly Row[]): Replay {
     const headers = {
       authorization: `Bearer ${API_KEY}`,
       'user-agent': first.agent,
+      'sec-fetch-storage-access': 'active',
       ...(cookie === '' ? {} : { cookie }),
       ...(pixel ? {} : { 'content-type': 'text/plain;charset=UTF-8', 'content-length': Buffer.byteLength(body) }),
     }
