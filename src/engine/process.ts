@@ -5,7 +5,7 @@
 
 import { mkdirSync, rmSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
-import { setPriority, totalmem } from 'node:os'
+import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { Session } from 'chdb'
 import { messageOf } from '../core/errors.ts'
@@ -15,8 +15,6 @@ import { createFront } from './front.ts'
 /** ClickHouse's CANNOT_OPEN_FILE: another engine holds the directory. */
 export const EXIT_LOCKED = 76
 const SESSIONS = 8
-/** A third of a normal process's share where both want a core: enough to go on with, and a pixel is woken before it. */
-const NICE = 5
 /** A process that started the engine and was killed before it took a lease must not leave it behind. */
 const FIRST_LEASE_MS = 15_000
 
@@ -28,13 +26,6 @@ const socket = socketPath(data, ENGINE_SOCKET)
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
 process.on('SIGHUP', () => {})
-
-try {
-  // A build takes every core for as long as it lasts; a pixel must be answered in between. Threads made from here on inherit it.
-  setPriority(NICE)
-} catch {
-  // Not everywhere allowed, and nothing depends on it.
-}
 
 const memoryBytes = Math.floor(totalmem() * 0.5)
 function open(): Session {
