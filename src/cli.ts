@@ -62,6 +62,17 @@ export async function run(argv: readonly string[]): Promise<number> {
     .action(async (file: string, flags: Flags) =>
       finish(await (await import('./commands/import-events.ts')).importEventsFile(file, flags), flags),
     )
+  imports
+    .command('list <file>')
+    .description('one visitor id a line; .gz too; takes the place of the list as it was')
+    .exitOverride()
+    .requiredOption('--list <id>', 'the id of the list')
+    .option('--config <dir>', 'configuration directory (MADELEINE_CONFIG, ./config)')
+    .option('--data <dir>', 'data directory (MADELEINE_DATA, ./data)')
+    .option('--json', 'one JSON document on standard output')
+    .action(async (file: string, flags: Flags & { list: string }) =>
+      finish(await (await import('./commands/import-list.ts')).importListFile(file, flags), flags),
+    )
   command('build [id...]', 'bring audiences up to date').action(async (ids: string[], flags: Flags) =>
     finish(await (await import('./commands/build.ts')).build(ids, flags), flags),
   )
@@ -76,6 +87,16 @@ export async function run(argv: readonly string[]): Promise<number> {
     .action(async (ids: string[], flags: Flags & { full?: boolean; dryRun?: boolean }) =>
       finish(await (await import('./commands/export.ts')).exportDestinations(ids, flags), flags),
     )
+
+  const reports = program.command('report').description('numbers about events and audiences').exitOverride()
+  reports
+    .command('fields')
+    .description('which fields and values come in, and which no rule uses')
+    .exitOverride()
+    .option('--config <dir>', 'configuration directory (MADELEINE_CONFIG, ./config)')
+    .option('--data <dir>', 'data directory (MADELEINE_DATA, ./data)')
+    .option('--json', 'one JSON document on standard output')
+    .action(async (flags: Flags) => finish(await (await import('./commands/report-fields.ts')).reportFieldsCommand(flags), flags))
 
   try {
     await program.parseAsync(argv as string[])

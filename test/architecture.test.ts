@@ -19,6 +19,7 @@ const ORDER = [
   'imports',
   'membership',
   'activate',
+  'insight',
   'wire.ts',
   'commands',
   'demo',

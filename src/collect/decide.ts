@@ -7,6 +7,7 @@ import { parseMoment } from '../core/time.ts'
 import { type EventFields, type FieldRules, parseFields } from '../event/fields.ts'
 import { parsePage } from '../event/page.ts'
 import type { Source } from '../settings/load.ts'
+import { type Classify, withCategories } from '../taxonomy/classify.ts'
 
 /** Accepted and not kept; the sender has done nothing wrong and is told nothing. Each is a label of `madeleine_events_dropped_total`. */
 export const DROP_REASONS = ['bot', 'prefetch', 'opt_out', ...CONSENT_REFUSALS, 'no_store', 'no_id'] as const
@@ -65,6 +66,8 @@ const NOTHING_HEARD: Heard = { gpc: undefined, dnt: undefined, country: undefine
 export type DecideSettings = {
   readonly sources: ReadonlyMap<string, Source>
   readonly retentionMs: number
+  /** Absent where no rule classifies. */
+  readonly classify?: Classify | undefined
 }
 
 export type RequestSignals = {
@@ -133,6 +136,11 @@ const hostBelongs = (host: string, allowed: readonly string[]): boolean =>
 
 const refused = (reason: RefusalReason, field: string, message: string): Decision => ({ kind: 'refused', reason, field, message })
 
+/** The categories of the operator's rules beside the event's own. In place: a copy would cost more than the classification. */
+function classifyFields(fields: { category: EventFields['category'] } & EventFields, source: string, classify: Classify): void {
+  fields.category = withCategories(fields.category, classify(fields, fields.keyword, source))
+}
+
 /** Made once: they are asked for with every event. */
 const RULES = {
   derived: { query: { form: 'query', derived: true }, json: { form: 'json', derived: true } },
@@ -161,6 +169,7 @@ export function decideEvent(input: EventInput, settings: DecideSettings): Decisi
   // Last, because a refusal ends what the visitor did there before: whoever may not send for a source may not say no for its visitors either.
   const consent = consentOf(input, source, tsMs)
   if ('kind' in consent) return consent
+  if (settings.classify) classifyFields(fields, source.id, settings.classify)
   return {
     kind: 'event',
     tsMs,

@@ -1,5 +1,6 @@
 import { isoOf } from '../core/time.ts'
 import { buildAudiences, chooseAudiences } from '../membership/build.ts'
+import { readImportedLists, withLists } from '../membership/lists.ts'
 import { expireUnlessServed, now, withEvents } from '../wire.ts'
 import { type Flags, readContext } from './context.ts'
 import { type Outcome, table } from './output.ts'
@@ -7,9 +8,9 @@ import { type Outcome, table } from './output.ts'
 /** `build [ID...]`: brings audiences up to date. */
 export async function build(ids: readonly string[], flags: Flags): Promise<Outcome> {
   const { environment, settings } = readContext(flags)
-  const audiences = chooseAudiences(settings.segments, ids)
   const { retentionMs } = settings
   const result = await withEvents(environment, async (store) => {
+    const audiences = chooseAudiences(withLists(settings.segments, await readImportedLists(store)), ids)
     const built = await buildAudiences(store, { audiences, retentionMs, now })
     await expireUnlessServed(environment, store, retentionMs) // a directory that only commands open has no server to do it
     return built

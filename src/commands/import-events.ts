@@ -3,10 +3,9 @@ import { MadeleineError } from '../core/errors.ts'
 import { importEvents } from '../imports/events.ts'
 import { now, openReadyStore, readTombstones } from '../wire.ts'
 import { type Flags, readContext } from './context.ts'
+import { importOutcome } from './import-outcome.ts'
 import type { Outcome } from './output.ts'
 import { startProgress } from './progress.ts'
-
-const REJECTS_SHOWN = 20
 
 /** `import events FILE`: NDJSON, packed if it ends in .gz. Exit code 4 with rejects. */
 export async function importEventsFile(file: string, flags: Flags): Promise<Outcome> {
@@ -19,13 +18,7 @@ export async function importEventsFile(file: string, flags: Flags): Promise<Outc
     const tombstones = await readTombstones(environment, store)
     const isOptedOut = tombstones.has
     const result = await importEvents({ file, store, settings, isOptedOut, now, onBytes: (bytes) => progress.add(bytes) })
-    const shown = result.rejects.slice(0, REJECTS_SHOWN).map(({ line, reason }) => `${file}:${line}: ${reason}`)
-    const more = result.rejected > shown.length ? [`... and ${result.rejected - shown.length} more`] : []
-    const { read, stored, duplicates, rejected } = result
-    const text = [...shown, ...more, `${read} read, ${stored} stored, ${duplicates} already there, ${rejected} rejected`].join(
-      '\n',
-    )
-    return { json: result, text, failed: rejected > 0 }
+    return importOutcome(file, result)
   } finally {
     progress.done()
     await store.close()

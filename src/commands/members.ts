@@ -1,6 +1,7 @@
 import { MadeleineError } from '../core/errors.ts'
 import { isoOf, parseMoment } from '../core/time.ts'
 import { chooseAudiences } from '../membership/build.ts'
+import { readImportedLists, withLists } from '../membership/lists.ts'
 import { type Members, readMembers, readMembersAsOf } from '../membership/members.ts'
 import { now, withEvents } from '../wire.ts'
 import { type Flags, readContext } from './context.ts'
@@ -9,14 +10,14 @@ import type { Outcome } from './output.ts'
 /** `members ID... [--as-of TIME]`: the last build's members, or today's rules on the events up to TIME. */
 export async function members(ids: readonly string[], flags: Flags & { readonly asOf?: string }): Promise<Outcome> {
   const { environment, settings } = readContext(flags)
-  const audiences = chooseAudiences(settings.segments, ids)
   const atMs = flags.asOf === undefined ? undefined : parseMoment(flags.asOf)
   if (flags.asOf !== undefined && atMs === undefined)
     throw new MadeleineError('usage', `--as-of ${flags.asOf} is no moment`, {
       hint: 'ISO 8601 with a zone, such as 2026-11-21T12:00:00Z',
     })
   const { retentionMs } = settings
-  const result = await withEvents(environment, (store): Promise<Members> => {
+  const result = await withEvents(environment, async (store): Promise<Members> => {
+    const audiences = chooseAudiences(withLists(settings.segments, await readImportedLists(store)), ids)
     const nowMs = now()
     return atMs === undefined
       ? readMembers(store, audiences, retentionMs, nowMs)

@@ -1,4 +1,5 @@
 import { isoOf } from '../core/time.ts'
+import { coverageOf } from '../rules/coverage.ts'
 import { isMember } from '../rules/evaluate.ts'
 import type { SegmentSettings } from '../settings/segments.ts'
 import { type Flags, readContext } from './context.ts'
@@ -29,12 +30,25 @@ export function test(flags: Flags): Outcome {
   const total = results.reduce((sum, { tests }) => sum + tests, 0)
   const failed = results.flatMap((result) => result.failed)
   const all = failed.flat()
+  const coverage = [...settings.segments.values()]
+    .filter(({ tests }) => tests.length > 0)
+    .map(({ id, rule, tests }) => {
+      const looks = tests.flatMap(({ history, expect }) => expect.map(({ atMs }) => ({ history, atMs })))
+      return { segment: id, ...coverageOf(rule, looks, settings.retentionMs) }
+    })
+  const clauses = coverage.reduce((sum, item) => sum + item.clauses, 0)
+  const never = coverage.flatMap(({ segment, never: stuck }) => stuck.map((item) => ({ segment, ...item })))
+  const hints = never.map(({ segment, clause, always }) => `${segment}: ${clause} is ${always ? 'true' : 'false'} in every test`)
   const lines = all.map(
     ({ segment, test: name, at, expected, got }) => `${segment}: "${name}" at ${at}: expected ${expected}, got ${got}`,
   )
   return {
-    json: { passed: total - failed.length, failed: failed.length, failures: all },
-    text: [...lines, `${total - failed.length} passed, ${failed.length} failed`].join('\n'),
+    json: { passed: total - failed.length, failed: failed.length, failures: all, coverage: { clauses, never } },
+    text: [
+      ...lines,
+      ...hints,
+      `${total - failed.length} passed, ${failed.length} failed; ${clauses - never.length} of ${clauses} clauses seen both true and false`,
+    ].join('\n'),
     failed: failed.length > 0,
   }
 }

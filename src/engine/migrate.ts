@@ -7,10 +7,11 @@ import { imports } from './migrations/002-imports.ts'
 import { membership } from './migrations/003-membership.ts'
 import { deliveries } from './migrations/004-deliveries.ts'
 import { consent } from './migrations/005-consent.ts'
+import { lists } from './migrations/006-lists.ts'
 import type { Migration } from './migrations/migration.ts'
 import type { Store } from './store.ts'
 
-export const MIGRATIONS: readonly Migration[] = [events, imports, membership, deliveries, consent]
+export const MIGRATIONS: readonly Migration[] = [events, imports, membership, deliveries, consent, lists]
 
 export async function migrate(store: Store): Promise<void> {
   await store.run({ owner: 'engine.migrate', sql: 'CREATE DATABASE IF NOT EXISTS madeleine' })
@@ -58,6 +59,7 @@ const EXPIRING = [
   { table: 'events', due: (retentionMs: number) => ({ column: 'ts', afterMs: retentionMs }) },
   { table: 'members', due: () => ({ column: 'expires', afterMs: 0 }) },
   { table: 'consent_signals', due: (retentionMs: number) => ({ column: 'ts', afterMs: retentionMs }) },
+  { table: 'list_members', due: () => ({ column: 'at', afterMs: RETENTION_MAX_MS }) },
   { table: 'tombstones', due: () => ({ column: 'day', afterMs: TOMBSTONE_DAYS * DAY_MS }) },
   { table: 'deliveries', due: () => ({ column: 'expires', afterMs: 7 * DAY_MS }) },
 ] as const

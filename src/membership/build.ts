@@ -9,6 +9,7 @@ import { printPlan } from '../rules/print.ts'
 import type { ResolvedRule } from '../rules/rule.ts'
 import { readUncontested } from './contest.ts'
 import { readLatestBuilds } from './latest.ts'
+import { listsOf, readImportedLists } from './lists.ts'
 
 export type AudienceRules = ReadonlyMap<AudienceId, { readonly rule: ResolvedRule }>
 
@@ -17,7 +18,8 @@ export type BuiltAudience = {
   readonly size: number
   readonly entered: number
   readonly left: number
-  readonly state: 'complete'
+  /** `waiting_for_list`: a list that the rule needs was never imported, and counts as empty. */
+  readonly state: 'complete' | 'waiting_for_list'
 }
 export type BuildResult = { readonly asOfMs: number; readonly audiences: readonly BuiltAudience[] }
 
@@ -106,9 +108,11 @@ export async function buildAudiences(
   const ids = audiences.map(({ id }) => id)
   const previous = new Map([...latest].map(([id, known]) => [id, known.build]))
   const counted = await countChanges(store, build, previous, ids)
-  const built = ids.map((id): BuiltAudience => {
+  const imported = await readImportedLists(store)
+  const built = audiences.map(({ id, rule }): BuiltAudience => {
     const { size = 0, entered = 0, left = 0 } = counted.get(id) ?? {}
-    return { id, size, entered, left, state: 'complete' }
+    const isWaiting = listsOf(rule).some((list) => !imported.has(list))
+    return { id, size, entered, left, state: isWaiting ? 'waiting_for_list' : 'complete' }
   })
   const rows = built.map(({ id, size, entered, left }) =>
     JSON.stringify({ build, as_of: asOfMs, audience: id, size, entered, left }),

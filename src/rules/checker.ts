@@ -1,5 +1,6 @@
 // Reading one untyped YAML value after another, and collecting every problem with its place instead of stopping at the first.
 
+import { nearest } from '../core/nearest.ts'
 import type { Problem, ProblemPath } from './rule.ts'
 
 export type Mapping = Readonly<Record<string, unknown>>
@@ -51,6 +52,12 @@ export class Checker {
 
   unknownKeys(mapping: Mapping, path: ProblemPath, known: readonly string[], what: string): void {
     for (const key of Object.keys(mapping))
-      if (!known.includes(key)) this.key([...path, key], `unknown key \`${key}\` in ${what}; known: ${known.join(', ')}`)
+      if (!known.includes(key)) this.key([...path, key], `unknown key \`${key}\` in ${what}${this.nearest(key, known)}`)
+  }
+
+  /** The end of a message about an unknown name: what may have been meant, or else all that there is. */
+  nearest(written: string, known: readonly string[]): string {
+    const meant = nearest(written, known)
+    return meant === undefined ? `; known: ${known.join(', ')}` : `; did you mean \`${meant}\`?`
   }
 }

@@ -1,9 +1,24 @@
 // The rule in memory: YAML tests, and the other truth that the SQL is held to.
 
 import { type ConsentSignal, standingOf } from '../consent/standing.ts'
+import { DAY_MS, MINUTE_MS } from '../core/duration.ts'
+import type { AudienceId } from '../core/ids.ts'
 import { assertNever } from '../core/never.ts'
 import type { Event } from '../event/event.ts'
-import type { Comparison, EventCondition, Match, NumberTest, OrderOperator, OrderTest, ResolvedRule, TextTest } from './rule.ts'
+import { patternMatches } from './pattern.ts'
+import type {
+  Comparison,
+  EventCondition,
+  EventFilter,
+  Leaf,
+  Match,
+  NumberTest,
+  OrderOperator,
+  OrderTest,
+  ResolvedRule,
+  Sequence,
+  TextTest,
+} from './rule.ts'
 
 /** attr values that count as numbers (contract 2.1). */
 export const NUMERIC = /^[+-]?\d+(\.\d+)?([eE][+-]?\d+)?$/
@@ -35,6 +50,8 @@ function textHolds(value: string, test: TextTest): boolean {
       return value.startsWith(test.text)
     case 'ends_with':
       return value.endsWith(test.text)
+    case 'matches':
+      return patternMatches(test.pattern, value)
     case 'exists':
       return (value !== '') === test.is
     default:
@@ -81,49 +98,159 @@ function matches(event: Event, match: Match): boolean {
   }
 }
 
-export function compares(n: number, comparison: Comparison): boolean {
+export function compares<N extends number | bigint>(n: N, comparison: Comparison<N>): boolean {
   return comparison.every(({ operator, than }) => (operator === 'eq' ? n === than : inOrder(n, operator, than)))
 }
 
-function conditionHolds(condition: EventCondition, history: readonly Event[], atMs: number): boolean {
-  const { events, where, withinMs } = condition
-  const counted = history.filter(
-    (event) =>
-      event.ts > atMs - withinMs &&
-      event.ts <= atMs &&
-      (events === undefined || events.includes(event.event)) &&
-      where.every((match) => matches(event, match)),
-  )
-  return compares(counted.length, condition.count)
+const passes = ({ events, where }: EventFilter, event: Event): boolean =>
+  (events === undefined || events.includes(event.event)) && where.every((match) => matches(event, match))
+
+/** A pause of this length begins a new session. */
+export const SESSION_GAP_MS = 30 * MINUTE_MS
+
+/** How many sessions hold one of the moments. `all`: the moments of all of the visitor's events, of any kind, in order. */
+function countSessions(all: readonly number[], moments: ReadonlySet<number>): number {
+  let sessions = 0
+  let isCounted = false
+  let before = Number.NEGATIVE_INFINITY
+  for (const ts of all) {
+    if (ts - before >= SESSION_GAP_MS) isCounted = false
+    before = ts
+    if (isCounted || !moments.has(ts)) continue
+    isCounted = true
+    sessions++
+  }
+  return sessions
 }
 
-function holds(rule: ResolvedRule, history: readonly Event[], atMs: number): boolean {
+/** What the rules see of one visitor: visible events in order of time. */
+type Seen = { readonly history: readonly Event[]; readonly atMs: number; readonly isListed: (list: AudienceId) => boolean }
+
+const inWindow = ({ history, atMs }: Seen, withinMs: number): Event[] =>
+  history.filter(({ ts }) => ts > atMs - withinMs && ts <= atMs)
+
+function conditionHolds(condition: EventCondition, seen: Seen): boolean {
+  const { measure } = condition
+  const counted = inWindow(seen, condition.withinMs).filter((event) => passes(condition, event))
+  switch (measure.kind) {
+    case 'count':
+      return compares(counted.length, measure.comparison)
+    case 'days':
+      return compares(new Set(counted.map(({ ts }) => Math.floor(ts / DAY_MS))).size, measure.comparison)
+    case 'sessions': {
+      const all = seen.history.map(({ ts }) => ts)
+      return compares(countSessions(all, new Set(counted.map(({ ts }) => ts))), measure.comparison)
+    }
+    case 'sum':
+      return compares(
+        counted.reduce((sum, event) => sum + (event[measure.field] ?? 0n), 0n),
+        measure.comparison,
+      )
+    default:
+      return assertNever(measure)
+  }
+}
+
+/**
+ * Of each step the latest moment at which it may have ended: the nearest end before an event is the one that a gap allows if any does. Events of one moment
+ * are taken together and from the last step backwards, because a step ends strictly after the one before.
+ */
+function sequenceHolds({ steps, gapMs, withinMs }: Sequence, seen: Seen): boolean {
+  const inside = inWindow(seen, withinMs)
+  const ends: (number | undefined)[] = steps.map(() => undefined)
+  for (let i = 0; i < inside.length; ) {
+    const ts = inside[i]?.ts ?? 0
+    const together: Event[] = []
+    for (; inside[i]?.ts === ts; i++) together.push(inside[i] as Event)
+    for (let step = steps.length - 1; step >= 0; step--) {
+      const before = step === 0 ? undefined : ends[step - 1]
+      if (step > 0 && (before === undefined || (gapMs !== undefined && ts - before > gapMs))) continue
+      if (together.some((event) => passes(steps[step] as EventFilter, event))) ends[step] = ts
+    }
+  }
+  return ends.at(-1) !== undefined
+}
+
+function holds(rule: ResolvedRule, seen: Seen): boolean {
   switch (rule.kind) {
     case 'all':
-      return rule.rules.every((item) => holds(item, history, atMs))
+      return rule.rules.every((item) => holds(item, seen))
     case 'any':
-      return rule.rules.some((item) => holds(item, history, atMs))
+      return rule.rules.some((item) => holds(item, seen))
     case 'not':
-      return !holds(rule.rule, history, atMs)
+      return !holds(rule.rule, seen)
     case 'events':
-      return conditionHolds(rule, history, atMs)
+      return conditionHolds(rule, seen)
+    case 'sequence':
+      return sequenceHolds(rule, seen)
+    case 'list':
+      return seen.isListed(rule.id)
     default:
       return assertNever(rule)
   }
 }
 
+export type VisitorFacts = {
+  /** Consent signals of the visitor that came without an event. */
+  readonly said?: readonly ConsentSignal[]
+  /** Whether an imported list holds the visitor. */
+  readonly isListed?: (list: AudienceId) => boolean
+}
+
+function lookAt(
+  history: readonly Event[],
+  atMs: number,
+  retentionMs: number,
+  { said = [], isListed = () => false }: VisitorFacts,
+): Seen {
+  const kept = history.filter((event) => event.ts > atMs - retentionMs)
+  const visible = standingOf(kept, 'profile', said).filter((event) => event.ts <= atMs)
+  return { history: visible.sort((a, b) => a.ts - b.ts), atMs, isListed }
+}
+
+export type Clause = {
+  /** Where it stands in the rule, such as `all[1].not`; empty for a rule that is one clause. Segments that it names are part of it. */
+  readonly path: string
+  readonly leaf: Leaf
+}
+
+/** The conditions of a rule, in its order. */
+export function clausesOf(rule: ResolvedRule, path = ''): Clause[] {
+  const under = (step: string): string => (path === '' ? step : `${path}.${step}`)
+  switch (rule.kind) {
+    case 'all':
+    case 'any':
+      return rule.rules.flatMap((item, i) => clausesOf(item, under(`${rule.kind}[${i}]`)))
+    case 'not':
+      return clausesOf(rule.rule, under('not'))
+    default:
+      return [{ path, leaf: rule }]
+  }
+}
+
+/** What each clause comes to by itself. */
+export function clauseTruths(
+  rule: ResolvedRule,
+  history: readonly Event[],
+  atMs: number,
+  retentionMs: number,
+  facts: VisitorFacts = {},
+): boolean[] {
+  const seen = lookAt(history, atMs, retentionMs, facts)
+  return clausesOf(rule).map(({ leaf }) => holds(leaf, seen))
+}
+
 /**
- * Whether the visitor of `history` (events in any order) is selected at a moment. Only a known visitor can be. `said`: the visitor's consent signals that
- * came without an event. What is later than the moment is not counted, but its consent holds.
+ * Whether the visitor of `history` (events in any order) is selected at a moment. Only a known visitor can be. What is later than the moment is not counted,
+ * but its consent holds.
  */
 export function isMember(
   rule: ResolvedRule,
   history: readonly Event[],
   atMs: number,
   retentionMs: number,
-  said: readonly ConsentSignal[] = [],
+  facts: VisitorFacts = {},
 ): boolean {
-  const kept = history.filter((event) => event.ts > atMs - retentionMs)
-  const visible = standingOf(kept, 'profile', said).filter((event) => event.ts <= atMs)
-  return visible.length > 0 && holds(rule, visible, atMs)
+  const seen = lookAt(history, atMs, retentionMs, facts)
+  return seen.history.length > 0 && holds(rule, seen)
 }

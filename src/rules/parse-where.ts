@@ -3,9 +3,10 @@
 import { decimalOfNumber } from '../core/decimal.ts'
 import { attrName, FIELD_TYPES, type FieldType, isFieldName, type ListField, type NumberField } from '../event/event.ts'
 import { type Checker, isMapping } from './checker.ts'
+import { patternFault } from './pattern.ts'
 import type { Match, NumberTest, OrderOperator, OrderTest, ProblemPath, TextTest } from './rule.ts'
 
-const TEXT_OPERATORS = ['eq', 'ne', 'in', 'not_in', 'contains', 'starts_with', 'ends_with', 'exists'] as const
+const TEXT_OPERATORS = ['eq', 'ne', 'in', 'not_in', 'contains', 'starts_with', 'ends_with', 'matches', 'exists'] as const
 const ORDER_OPERATORS: readonly OrderOperator[] = ['gt', 'gte', 'lt', 'lte']
 const NUMBER_OPERATORS = ['eq', 'ne', 'in', 'not_in', 'exists', ...ORDER_OPERATORS] as const
 
@@ -55,10 +56,16 @@ function textTest(check: Checker, operator: string, operand: unknown, path: Prob
       const text = check.text(operand, path, `\`${operator}\` of ${field}`)
       return text === undefined ? undefined : { test: operator, text }
     }
+    case 'matches': {
+      const pattern = check.text(operand, path, `\`matches\` of ${field}`)
+      if (pattern === undefined) return undefined
+      const fault = patternFault(pattern)
+      return fault === undefined ? { test: 'matches', pattern } : check.value(path, `\`matches\` of ${field}: ${fault}`)
+    }
     case 'exists':
       return existsTest(check, operand, path)
     default:
-      return check.key(path, `unknown operator \`${operator}\` for ${field}; known: ${TEXT_OPERATORS.join(', ')}`)
+      return check.key(path, `unknown operator \`${operator}\` for ${field}${check.nearest(operator, TEXT_OPERATORS)}`)
   }
 }
 
@@ -85,7 +92,7 @@ function numberTest(
     return than === undefined ? undefined : { test: operator, than }
   }
   if (!(NUMBER_OPERATORS as readonly string[]).includes(operator))
-    return check.key(path, `unknown operator \`${operator}\` for ${field}; known: ${NUMBER_OPERATORS.join(', ')}`)
+    return check.key(path, `unknown operator \`${operator}\` for ${field}${check.nearest(operator, NUMBER_OPERATORS)}`)
   const values = oneOrMany(check, operator, operand, path, (value, at) => decimal(check, value, at, field))
   return values && { test: operator === 'eq' || operator === 'in' ? 'in' : 'not_in', values }
 }
@@ -106,7 +113,7 @@ function attrTest(
 function match(check: Checker, field: string, value: unknown, path: ProblemPath): Match | undefined {
   const attr = attrName(field)
   if (attr === undefined && !isFieldName(field))
-    return check.key(path, `unknown field \`${field}\`; known: ${Object.keys(FIELD_TYPES).join(', ')}, attr.<name>`)
+    return check.key(path, `unknown field \`${field}\`${check.nearest(field, [...Object.keys(FIELD_TYPES), 'attr.<name>'])}`)
   const entries = operators(value)
   if (entries === 'empty') return check.value(path, `the matcher of ${field} is empty`)
   function tests<T>(one: (operator: string, operand: unknown, at: ProblemPath) => T | undefined): T[] {

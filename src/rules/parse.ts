@@ -1,52 +1,24 @@
 // From the YAML value under `when` to a Rule. Whatever is odd is a problem, never a guess: an empty group would select everybody.
 
-import { parseDuration } from '../core/duration.ts'
+import { DAY_MS, parseDuration } from '../core/duration.ts'
 import { isEventName, parseAudienceId } from '../core/ids.ts'
 import type { Checker, Mapping } from './checker.ts'
+import { MEASURE_KEYS, parseMeasure } from './parse-measure.ts'
 import { parseWhere } from './parse-where.ts'
-import { COUNT_OPERATORS, type Comparison, type CountOperator, type EventCondition, type ProblemPath, type Rule } from './rule.ts'
+import type { EventCondition, EventFilter, ProblemPath, Rule, Sequence } from './rule.ts'
 
 /** Groups and references stand alone in their mapping. */
-const GROUP_KEYS = ['all', 'any', 'not', 'segment'] as const
-const EVENT_KEYS = ['event', 'where', 'count', 'within'] as const
+const GROUP_KEYS = ['all', 'any', 'not', 'segment', 'list'] as const
+const STEP_KEYS = ['event', 'where'] as const
+const EVENT_KEYS = [...STEP_KEYS, ...MEASURE_KEYS, 'within'] as const
+const SEQUENCE_KEYS = ['sequence', 'gap', 'within'] as const
+/** All that a rule may begin with. */
+const RULE_KEYS = [...GROUP_KEYS, 'sequence', ...EVENT_KEYS] as const
 const DEPTH_MAX = 50
-
-const isCountOperator = (key: string): key is CountOperator => (COUNT_OPERATORS as readonly string[]).includes(key)
+const STEPS_MIN = 2
+const STEPS_MAX = 8
 
 export type RuleLimits = { readonly retentionMs: number }
-
-function parseCount(check: Checker, value: unknown, path: ProblemPath): Comparison {
-  const mapping = check.mapping(value, path, '`count`')
-  const whole = (n: unknown, at: ProblemPath): number | undefined =>
-    typeof n === 'number' && Number.isSafeInteger(n) && n >= 0
-      ? n
-      : check.value(at, 'a count is compared with a whole number from 0')
-  const comparisons = Object.entries(mapping ?? {}).flatMap(([key, operand]): Comparison => {
-    const at = [...path, key]
-    if (key === 'between') {
-      const ends = check.list(operand, at, '`between`')
-      if (ends && ends.length !== 2) check.value(at, '`between` takes two numbers')
-      const low = ends && whole(ends[0], [...at, 0])
-      const high = ends && ends.length === 2 ? whole(ends[1], [...at, 1]) : undefined
-      if (low === undefined || high === undefined) return []
-      if (low > high) check.value(at, `\`between\` is reversed: ${low} is more than ${high}`)
-      return [
-        { operator: 'gte', than: low },
-        { operator: 'lte', than: high },
-      ]
-    }
-    if (!isCountOperator(key)) {
-      check.key(at, `unknown comparison \`${key}\`; known: ${COUNT_OPERATORS.join(', ')}, between`)
-      return []
-    }
-    const than = whole(operand, at)
-    if (than === undefined) return []
-    if (key === 'gte' && than === 0) check.value(at, '`gte: 0` holds for everybody')
-    if (key === 'lt' && than === 0) check.value(at, '`lt: 0` holds for nobody')
-    return [{ operator: key, than }]
-  })
-  return comparisons
-}
 
 function parseEvents(check: Checker, value: unknown, path: ProblemPath): string[] | undefined {
   const list = Array.isArray(value) ? check.list(value, path, '`event`') : [value]
@@ -60,25 +32,54 @@ function parseEvents(check: Checker, value: unknown, path: ProblemPath): string[
   })
 }
 
-function parseWithin(check: Checker, value: unknown, path: ProblemPath, limits: RuleLimits): number {
-  if (value === undefined) return limits.retentionMs
+function parseSpan(
+  check: Checker,
+  name: 'within' | 'gap',
+  value: unknown,
+  path: ProblemPath,
+  limits: RuleLimits,
+): number | undefined {
   const ms = typeof value === 'string' ? parseDuration(value) : undefined
   if (ms === undefined) check.value(path, 'a duration is a whole number and m, h, d or w, such as 14d')
   else if (ms > limits.retentionMs)
-    check.value(path, `\`within\` is longer than the retention of ${limits.retentionMs / 86_400_000} days`)
-  return ms ?? limits.retentionMs
+    check.value(path, `\`${name}\` is longer than the retention of ${limits.retentionMs / DAY_MS} days`)
+  return ms
+}
+
+function parseWithin(check: Checker, mapping: Mapping, path: ProblemPath, limits: RuleLimits): number {
+  if (mapping['within'] === undefined) return limits.retentionMs
+  return parseSpan(check, 'within', mapping['within'], [...path, 'within'], limits) ?? limits.retentionMs
+}
+
+function parseFilter(check: Checker, mapping: Mapping, path: ProblemPath): EventFilter {
+  return {
+    events: mapping['event'] === undefined ? undefined : parseEvents(check, mapping['event'], [...path, 'event']),
+    where: mapping['where'] === undefined ? [] : parseWhere(check, mapping['where'], [...path, 'where']),
+  }
 }
 
 function parseCondition(check: Checker, mapping: Mapping, path: ProblemPath, limits: RuleLimits): EventCondition {
-  check.unknownKeys(mapping, path, [...GROUP_KEYS, ...EVENT_KEYS], 'a rule')
-  return {
-    kind: 'events',
-    events: mapping['event'] === undefined ? undefined : parseEvents(check, mapping['event'], [...path, 'event']),
-    where: mapping['where'] === undefined ? [] : parseWhere(check, mapping['where'], [...path, 'where']),
-    withinMs: parseWithin(check, mapping['within'], [...path, 'within'], limits),
-    count:
-      mapping['count'] === undefined ? [{ operator: 'gte', than: 1 }] : parseCount(check, mapping['count'], [...path, 'count']),
-  }
+  check.unknownKeys(mapping, path, RULE_KEYS, 'a rule')
+  const withinMs = parseWithin(check, mapping, path, limits)
+  return { kind: 'events', ...parseFilter(check, mapping, path), withinMs, measure: parseMeasure(check, mapping, path) }
+}
+
+function parseSequence(check: Checker, mapping: Mapping, path: ProblemPath, limits: RuleLimits): Sequence {
+  for (const key of Object.keys(mapping))
+    if (!(SEQUENCE_KEYS as readonly string[]).includes(key))
+      check.key([...path, key], `\`${key}\` cannot stand beside \`sequence\`; it takes gap and within`)
+  const at = [...path, 'sequence']
+  const list = check.list(mapping['sequence'], at, '`sequence`') ?? []
+  if (list.length > 0 && (list.length < STEPS_MIN || list.length > STEPS_MAX))
+    check.value(at, `a sequence has ${STEPS_MIN} to ${STEPS_MAX} steps, not ${list.length}`)
+  const steps = list.map((item, n) => {
+    const step = check.mapping(item, [...at, n], 'a step')
+    if (!step) return { events: undefined, where: [] }
+    check.unknownKeys(step, [...at, n], STEP_KEYS, 'a step')
+    return parseFilter(check, step, [...at, n])
+  })
+  const gapMs = mapping['gap'] === undefined ? undefined : parseSpan(check, 'gap', mapping['gap'], [...path, 'gap'], limits)
+  return { kind: 'sequence', steps, gapMs, withinMs: parseWithin(check, mapping, path, limits) }
 }
 
 /** Undefined, with its problems in `check`, where the value is no rule. What comes back is only good when `check` holds no problem. */
@@ -88,7 +89,8 @@ export function parseRule(check: Checker, value: unknown, path: ProblemPath, lim
   if (!mapping) return undefined
   const keys = Object.keys(mapping)
   const group = GROUP_KEYS.find((key) => keys.includes(key))
-  if (group === undefined) return parseCondition(check, mapping, path, limits)
+  if (group === undefined)
+    return keys.includes('sequence') ? parseSequence(check, mapping, path, limits) : parseCondition(check, mapping, path, limits)
   for (const key of keys)
     if (key !== group) check.key([...path, key], `\`${key}\` cannot stand beside \`${group}\`: a rule is exactly one thing`)
   const at = [...path, group]
@@ -105,6 +107,10 @@ export function parseRule(check: Checker, value: unknown, path: ProblemPath, lim
     case 'segment': {
       const id = parseAudienceId(mapping['segment'])
       return id ? { kind: 'segment', id, path: at } : check.value(at, 'a segment id is lower-case letters, digits and `-`')
+    }
+    case 'list': {
+      const id = parseAudienceId(mapping['list'])
+      return id ? { kind: 'list', id } : check.value(at, 'a list id is lower-case letters, digits and `-`')
     }
   }
 }

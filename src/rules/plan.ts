@@ -3,13 +3,19 @@
 
 import type { AudienceId } from '../core/ids.ts'
 import { assertNever } from '../core/never.ts'
-import type { Comparison, EventCondition, ResolvedRule } from './rule.ts'
+import type { Comparison, EventCondition, EventFilter, ResolvedRule, Sequence, SumField } from './rule.ts'
 
-/** What is counted: an event condition without its comparison. */
-export type Counter = Omit<EventCondition, 'kind' | 'count'>
+/** What is measured once for all audiences that ask for it: a condition without its comparison, or a whole sequence. */
+export type Counter =
+  | (EventFilter & { readonly kind: 'count' | 'days' | 'sessions'; readonly withinMs: number })
+  | (EventFilter & { readonly kind: 'sum'; readonly field: SumField; readonly withinMs: number })
+  | Sequence
 
 export type Formula =
-  | { readonly kind: 'compare'; readonly counter: number; readonly comparison: Comparison }
+  | { readonly kind: 'compare'; readonly counter: number; readonly comparison: Comparison<number> }
+  | { readonly kind: 'compare_sum'; readonly counter: number; readonly comparison: Comparison<bigint> }
+  | { readonly kind: 'sequence'; readonly counter: number }
+  | { readonly kind: 'list'; readonly id: AudienceId }
   | { readonly kind: 'all' | 'any'; readonly of: readonly Formula[] }
   | { readonly kind: 'not'; readonly of: Formula }
 
@@ -18,12 +24,21 @@ export type Plan = {
   readonly audiences: readonly { readonly id: AudienceId; readonly formula: Formula }[]
 }
 
-/** Two conditions are the same counter if they say the same, in whatever order their fields stand. */
-function counterKey({ events, where, withinMs }: Counter): string {
-  const fields = where.map((match) =>
-    JSON.stringify(match, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value)),
-  )
-  return JSON.stringify([events?.toSorted() ?? null, fields.sort(), withinMs])
+const textOf = (value: unknown): string =>
+  JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'bigint' ? `${inner}n` : inner))
+
+/** Two filters are the same if they say the same, in whatever order their fields stand. */
+const filterKey = ({ events, where }: EventFilter): string => textOf([events?.toSorted() ?? null, where.map(textOf).sort()])
+
+function counterKey(counter: Counter): string {
+  if (counter.kind === 'sequence')
+    return textOf(['sequence', counter.steps.map(filterKey), counter.gapMs ?? null, counter.withinMs])
+  return textOf([counter.kind, counter.kind === 'sum' ? counter.field : '', filterKey(counter), counter.withinMs])
+}
+
+function toCounter({ events, where, withinMs, measure }: EventCondition): Counter {
+  if (measure.kind === 'sum') return { kind: 'sum', field: measure.field, events, where, withinMs }
+  return { kind: measure.kind, events, where, withinMs }
 }
 
 /** Audiences evaluated by one statement: its text and its syntax tree have limits on the server (256 KiB, 50,000 nodes; 1,600 small audiences broke the latter). */
@@ -37,8 +52,7 @@ export function* slicesOf<A>(audiences: readonly A[]): Generator<A[]> {
 export function planAudiences(audiences: readonly { readonly id: AudienceId; readonly rule: ResolvedRule }[]): Plan {
   const counters: Counter[] = []
   const known = new Map<string, number>()
-  function counterOf({ events, where, withinMs }: EventCondition): number {
-    const counter = { events, where, withinMs }
+  function indexOf(counter: Counter): number {
     const key = counterKey(counter)
     const index = known.get(key) ?? counters.push(counter) - 1
     known.set(key, index)
@@ -46,8 +60,17 @@ export function planAudiences(audiences: readonly { readonly id: AudienceId; rea
   }
   function formula(rule: ResolvedRule): Formula {
     switch (rule.kind) {
-      case 'events':
-        return { kind: 'compare', counter: counterOf(rule), comparison: rule.count }
+      case 'events': {
+        const counter = indexOf(toCounter(rule))
+        const { measure } = rule
+        return measure.kind === 'sum'
+          ? { kind: 'compare_sum', counter, comparison: measure.comparison }
+          : { kind: 'compare', counter, comparison: measure.comparison }
+      }
+      case 'sequence':
+        return { kind: 'sequence', counter: indexOf(rule) }
+      case 'list':
+        return rule
       case 'not':
         return { kind: 'not', of: formula(rule.rule) }
       case 'all':

@@ -3,8 +3,9 @@
 import { ownPermissionSql, permittedSql } from '../consent/standing.ts'
 import { decimalText } from '../core/decimal.ts'
 import { assertNever } from '../core/never.ts'
+import { SESSION_GAP_MS } from './evaluate.ts'
 import type { Counter, Formula, Plan } from './plan.ts'
-import type { CountOperator, Match, NumberTest, OrderOperator, OrderTest, TextTest } from './rule.ts'
+import type { ComparisonOperator, EventFilter, Match, NumberTest, OrderOperator, OrderTest, Sequence, TextTest } from './rule.ts'
 
 export type Moment = {
   readonly atMs: number
@@ -17,7 +18,7 @@ export type Moment = {
 
 export type Printed = { readonly sql: string; readonly values: Readonly<Record<string, string | number | readonly string[]>> }
 
-const ORDER: Record<OrderOperator | CountOperator, string> = { gt: '>', gte: '>=', lt: '<', lte: '<=', eq: '=' }
+const ORDER: Record<OrderOperator | ComparisonOperator, string> = { gt: '>', gte: '>=', lt: '<', lte: '<=', eq: '=' }
 
 /** RE2 in ClickHouse reads the same numbers as NUMERIC in evaluate.ts; \d is ASCII in both. */
 const NUMERIC_SQL = "'^[+-]?\\\\d+(\\\\.\\\\d+)?([eE][+-]?\\\\d+)?$'"
@@ -54,6 +55,8 @@ function textSql(column: string, test: TextTest, binder: Binder): string {
       return `startsWith(${column}, ${binder.bind('String', test.text)})`
     case 'ends_with':
       return `endsWith(${column}, ${binder.bind('String', test.text)})`
+    case 'matches':
+      return `match(${column}, ${binder.bind('String', test.pattern)})`
     case 'exists':
       return `${column} ${test.is ? '!=' : '='} ''`
     default:
@@ -110,27 +113,86 @@ function matchSql(match: Match, binder: Binder): string {
   }
 }
 
-function counterSql(counter: Counter, moment: Moment, binder: Binder): string {
-  const parts = counter.where.map((match) => `(${matchSql(match, binder)})`)
-  if (counter.events) parts.unshift(`has(${binder.bind('Array(String)', counter.events)}, event)`)
-  if (counter.withinMs < moment.retentionMs) parts.push(`ts > ${binder.moment(moment.atMs - counter.withinMs)}`)
-  return `countIf(${and(parts)})`
+function filterSql({ events, where }: EventFilter, binder: Binder): string {
+  const parts = where.map((match) => `(${matchSql(match, binder)})`)
+  if (events) parts.unshift(`has(${binder.bind('Array(String)', events)}, event)`)
+  return and(parts)
 }
 
-function formulaSql(formula: Formula, binder: Binder): string {
+const windowSql = (withinMs: number, moment: Moment, binder: Binder): readonly string[] =>
+  withinMs < moment.retentionMs ? [`ts > ${binder.moment(moment.atMs - withinMs)}`] : []
+
+/** `(milliseconds, bits of the steps that the event is)` of every event that is a step. */
+function stepsSql({ steps, withinMs }: Sequence, moment: Moment, binder: Binder): string {
+  const bits = steps.map((step, n) => `bitShiftLeft(toUInt8(${filterSql(step, binder)}), ${n})`).join(' + ')
+  const inside = windowSql(withinMs, moment, binder).map((part) => ` AND ${part}`)
+  return `groupArrayIf((toUnixTimestamp64Milli(ts), toUInt8(${bits})), (${bits}) > 0${inside.join('')})`
+}
+
+function counterSql(counter: Counter, moment: Moment, binder: Binder): string {
+  if (counter.kind === 'sequence') return stepsSql(counter, moment, binder)
+  const condition = and([filterSql(counter, binder), ...windowSql(counter.withinMs, moment, binder)])
+  switch (counter.kind) {
+    case 'count':
+      return `countIf(${condition})`
+    case 'days':
+      return `uniqExactIf(toDate(ts, 'UTC'), ${condition})`
+    case 'sessions':
+      return `uniqExactIf(session, ${condition})`
+    case 'sum':
+      return `ifNull(sumIf(${counter.field}, ${condition}), 0)`
+    default:
+      return assertNever(counter)
+  }
+}
+
+/** No moment of an event. */
+const NEVER = 'toInt64(-9000000000000000)'
+
+/**
+ * As evaluate.ts does it: of each step the latest moment at which it ended, before the moment in hand (`.2`) and with it (`.3`), so that events of one moment do
+ * not follow each other.
+ */
+function sequenceSql(column: string, { steps, gapMs }: Sequence): string {
+  const before = 'if(x.1 > acc.1, acc.3, acc.2)'
+  const near = gapMs === undefined ? '' : ` AND x.1 - ${before}[k] <= ${gapMs}`
+  const follows = `k = 0 OR (${before}[k] > ${NEVER}${near})`
+  const none = `arrayWithConstant(${steps.length}, ${NEVER})`
+  return `tupleElement(arrayFold((acc, x) -> (x.1, ${before}, arrayMap((last, k) -> if(bitTest(x.2, k) AND (${follows}), x.1, last), acc.3, range(${steps.length}))), arraySort(step -> step.1, ${column}), (${NEVER}, ${none}, ${none})), 3)[${steps.length}] > ${NEVER}`
+}
+
+function formulaSql(formula: Formula, plan: Plan, binder: Binder): string {
   switch (formula.kind) {
     case 'compare':
       return `(${and(formula.comparison.map(({ operator, than }) => `c${formula.counter} ${ORDER[operator]} ${binder.bind('UInt64', than)}`))})`
+    case 'compare_sum':
+      return `(${and(formula.comparison.map(({ operator, than }) => `c${formula.counter} ${ORDER[operator]} ${binder.decimal(than)}`))})`
+    case 'sequence':
+      return `(${sequenceSql(`c${formula.counter}`, plan.counters[formula.counter] as Sequence)})`
+    case 'list':
+      return `(visitor IN (${importedSql(binder.bind('String', formula.id))}))`
     case 'all':
-      return `(${formula.of.map((item) => formulaSql(item, binder)).join(' AND ')})`
+      return `(${formula.of.map((item) => formulaSql(item, plan, binder)).join(' AND ')})`
     case 'any':
-      return `(${formula.of.map((item) => formulaSql(item, binder)).join(' OR ')})`
+      return `(${formula.of.map((item) => formulaSql(item, plan, binder)).join(' OR ')})`
     case 'not':
-      return `(NOT ${formulaSql(formula.of, binder)})`
+      return `(NOT ${formulaSql(formula.of, plan, binder)})`
     default:
       return assertNever(formula)
   }
 }
+
+/** Members of the import that counts, which is the last one of a list that came to its end. */
+const importedSql = (list: string): string =>
+  `SELECT visitor FROM madeleine.list_members WHERE list = ${list} AND generation IN (SELECT max(generation) FROM madeleine.list_imports WHERE list = ${list})`
+
+/** The visible events, each with the number of its visitor's session, which is counted over events of any kind. */
+const inSessions = (where: string): string => `(
+    SELECT *, url, sum(begins) OVER (PARTITION BY visitor ORDER BY ts ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS session FROM (
+      SELECT *, url, toUInt32(toUnixTimestamp64Milli(ts) - toUnixTimestamp64Milli(lagInFrame(ts, 1, toDateTime64(0, 3, 'UTC')) OVER (PARTITION BY visitor ORDER BY ts ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) >= ${SESSION_GAP_MS}) AS begins
+      FROM madeleine.events WHERE ${where}
+    )
+  )`
 
 /**
  * Rows `(audience String, visitor UUID, expires DateTime64(3))`: every membership of the plan's audiences at the moment.
@@ -143,16 +205,17 @@ export function printPlan(plan: Plan, moment: Moment): Printed {
     'Array(String)',
     plan.audiences.map(({ id }) => id),
   )
-  const formulas = plan.audiences.map(({ formula }) => `toUInt8(${formulaSql(formula, binder)})`)
+  const formulas = plan.audiences.map(({ formula }) => `toUInt8(${formulaSql(formula, plan, binder)})`)
   const from = Math.max(moment.atMs, moment.nowMs) - moment.retentionMs
   const start = Math.max(from, moment.atMs - moment.retentionMs)
   const visible = moment.isUncontested ? ownPermissionSql('profile') : permittedSql('profile', binder.moment(from))
+  const where = `ts > ${binder.moment(start)} AND ts <= ${binder.moment(moment.atMs)} AND ${visible}`
+  const hasSessions = plan.counters.some(({ kind }) => kind === 'sessions')
   const sql = `SELECT arrayJoin(arrayFilter((id, holds) -> holds, ${ids}, [${formulas.join(', ')}])) AS audience, visitor,
   fromUnixTimestamp64Milli(toUnixTimestamp64Milli(last) + ${binder.bind('Int64', moment.retentionMs)}, 'UTC') AS expires
 FROM (
   SELECT visitor, max(ts) AS last${counters.map((counter) => `,\n    ${counter}`).join('')}
-  FROM madeleine.events
-  WHERE ts > ${binder.moment(start)} AND ts <= ${binder.moment(moment.atMs)} AND ${visible}
+  FROM ${hasSessions ? inSessions(where) : `madeleine.events WHERE ${where}`}
   GROUP BY visitor
 )`
   return { sql, values: binder.values }

@@ -1,7 +1,8 @@
 // Puts referenced segments in their place and spells out categories with their descendants. Unknown segments and cycles are problems.
 
 import type { AudienceId } from '../core/ids.ts'
-import type { Match, Problem, ProblemPath, ResolvedRule, Rule, TextTest } from './rule.ts'
+import { nearest } from '../core/nearest.ts'
+import type { EventFilter, Match, Problem, ProblemPath, ResolvedRule, Rule, TextTest } from './rule.ts'
 
 export type Segment = { readonly id: AudienceId; readonly rule: Rule }
 /** The category itself and everything below it. */
@@ -25,11 +26,23 @@ export function resolveSegment(
   descend: Descend,
   problems: Problem[] = [],
 ): ResolvedRule | undefined {
+  const meant = (id: AudienceId): string => {
+    const known = nearest(id, [...segments.keys()])
+    return known === undefined ? '' : `; did you mean \`${known}\`?`
+  }
+  const spelledOut = <F extends EventFilter>(filter: F): F => ({
+    ...filter,
+    where: filter.where.map((match) => withDescendants(match, descend)),
+  })
   /** `named`: where this segment itself names the one that is being resolved. */
   function resolve(rule: Rule, above: readonly AudienceId[], named: ProblemPath): ResolvedRule | undefined {
     switch (rule.kind) {
       case 'events':
-        return { ...rule, where: rule.where.map((match) => withDescendants(match, descend)) }
+        return spelledOut(rule)
+      case 'sequence':
+        return { ...rule, steps: rule.steps.map(spelledOut) }
+      case 'list':
+        return rule
       case 'not': {
         const inner = resolve(rule.rule, above, named)
         return inner && { kind: 'not', rule: inner }
@@ -44,7 +57,7 @@ export function resolveSegment(
         const other = segments.get(rule.id)
         const own = above.length === 1 // deeper ones are reported at their own segment
         if (!other) {
-          if (own) problems.push({ path: rule.path, at: 'value', message: `unknown segment \`${rule.id}\`` })
+          if (own) problems.push({ path: rule.path, at: 'value', message: `unknown segment \`${rule.id}\`${meant(rule.id)}` })
           return undefined
         }
         if (above.includes(rule.id)) {

@@ -37,8 +37,20 @@ export function readItems<S extends z.ZodType>(
   }
   for (const other of Object.keys(document.value))
     if (other !== key) report([other], 'key', `unknown key \`${other}\`; this file holds \`${key}\``)
-  const list = document.value[key]
-  if (list === null) return { items: [], readable: true }
+  return readList(document, key, document.value[key], schema, errors, ids)
+}
+
+/** The list under `key`, which may be one of several in its file. Without `ids`, whether one is there twice is for others to say. */
+export function readList<S extends z.ZodType>(
+  document: Document,
+  key: string,
+  list: unknown,
+  schema: S,
+  errors: ConfigError[],
+  ids?: Set<string>,
+): Items<z.output<S>> {
+  const report = (path: ProblemPath, at: 'key' | 'value', message: string) => errors.push(document.locate({ path, at, message }))
+  if (list === null || list === undefined) return { items: [], readable: true }
   if (!Array.isArray(list)) {
     report([key], 'value', `\`${key}\` must be a list`)
     return { items: [], readable: false }
@@ -46,7 +58,7 @@ export function readItems<S extends z.ZodType>(
   const items = list.map((raw: unknown, i): Item<z.output<S>> => {
     const path = [key, i]
     const id = isMapping(raw) ? raw['id'] : undefined
-    if (typeof id === 'string') {
+    if (ids && typeof id === 'string') {
       if (ids.has(id)) report([...path, 'id'], 'value', `\`${id}\` is defined twice`)
       ids.add(id)
     }

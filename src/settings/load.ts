@@ -8,11 +8,14 @@ import { MadeleineError } from '../core/errors.ts'
 import type { AudienceId } from '../core/ids.ts'
 import { type PermissionSet, permissionSet } from '../core/permissions.ts'
 import type { Problem } from '../rules/rule.ts'
+import type { Classify } from '../taxonomy/classify.ts'
+import type { Taxonomy } from '../taxonomy/tree.ts'
 import { type ConfigError, type Document, parseConfigFile } from './document.ts'
 import { readItems } from './items.ts'
 import { problemsOf } from './problems.ts'
 import { destinationSchema, settingsSchema, sourceSchema } from './schema.ts'
 import { readSegments, type SegmentSettings, type Segments } from './segments.ts'
+import { readTaxonomies, TAXONOMY_TABLES, type TableFile, type TaxonomyFiles } from './taxonomy.ts'
 
 export type Source = {
   readonly id: string
@@ -40,6 +43,8 @@ export type Settings = {
   readonly segments: ReadonlyMap<AudienceId, SegmentSettings>
   readonly destinations: readonly Destination[]
   readonly retentionMs: number
+  /** Fewer visitors are not told of. */
+  readonly minimumReport: number
   /** For the tag, which must know when an id of its own may be made. */
   readonly noSignal: 'allow' | 'deny'
   readonly vendorId: number | undefined
@@ -47,6 +52,10 @@ export type Settings = {
   readonly trustedProxies: readonly string[]
   /** Absolute path of the operator's mmdb. */
   readonly geoDatabase: string | undefined
+  readonly contentTaxonomy: Taxonomy
+  readonly audienceTaxonomy: Taxonomy
+  /** Undefined where no rule classifies. */
+  readonly classify: Classify | undefined
 }
 
 export class ConfigurationError extends MadeleineError {
@@ -57,13 +66,29 @@ export class ConfigurationError extends MadeleineError {
   }
 }
 
-const FOLDERS = ['segments', 'destinations'] as const
-const NOT_YET = ['lookalikes', 'taxonomy'] as const
+const FOLDERS = ['segments', 'destinations', 'taxonomy'] as const
+const NOT_YET = ['lookalikes'] as const
 const FILES = ['sources.yaml', 'settings.yaml'] as const
 /** Editors leave files with a leading dot beside the ones they edit. */
 const isYaml = (name: string): boolean => /^[^.].*\.ya?ml$/.test(name)
 
-type Files = { readonly documents: ReadonlyMap<string, Document>; readonly errors: ConfigError[] }
+/** Somebody's table under a name that would be passed over in silence. */
+const isTable = (name: string): boolean => /^[^.].*\.(tsv|csv|txt|xlsx?|ods)$/i.test(name)
+
+/** Undefined where the bytes are no text. Excel's "Unicode text" is UTF-16. */
+function decodeText(bytes: Buffer): string | undefined {
+  try {
+    return new TextDecoder(bytes[0] === 0xff && bytes[1] === 0xfe ? 'utf-16le' : 'utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    return undefined
+  }
+}
+
+type Files = {
+  readonly documents: ReadonlyMap<string, Document>
+  readonly tables: TaxonomyFiles['tables']
+  readonly errors: ConfigError[]
+}
 
 function readFiles(directory: string, environment: Readonly<Record<string, string | undefined>>): Files {
   if (!existsSync(directory) || !statSync(directory).isDirectory())
@@ -86,8 +111,8 @@ function readFiles(directory: string, environment: Readonly<Record<string, strin
     errors.push(...document.errors)
     documents.set(name, document)
   }
-  const listed = (folder: string) =>
-    existsSync(join(directory, folder)) ? readdirSync(join(directory, folder)).sort().filter(isYaml) : []
+  const listed = (folder: string, isWanted = isYaml) =>
+    existsSync(join(directory, folder)) ? readdirSync(join(directory, folder)).sort().filter(isWanted) : []
   for (const name of readdirSync(directory).sort()) {
     if ((FILES as readonly string[]).includes(name)) read(name)
     else if (isYaml(name))
@@ -107,7 +132,14 @@ function readFiles(directory: string, environment: Readonly<Record<string, strin
         column: 1,
         message: `${folder} are not available in this version`,
       })
-  return { documents, errors }
+  const tables = new Map<(typeof TAXONOMY_TABLES)[number], TableFile>()
+  for (const name of listed('taxonomy', isTable)) {
+    const file = shown(join('taxonomy', name))
+    const known = TAXONOMY_TABLES.find((table) => table === name)
+    if (known) tables.set(known, { file, text: decodeText(readFileSync(join(directory, 'taxonomy', name))) })
+    else errors.push({ file, line: 1, column: 1, message: `unknown file; a taxonomy is called ${TAXONOMY_TABLES.join(' or ')}` })
+  }
+  return { documents, tables, errors }
 }
 
 function readGeneral(document: Document | undefined, errors: ConfigError[]): z.output<typeof settingsSchema> {
@@ -181,12 +213,19 @@ function unknownPublisherSources(
 
 /** Throws ConfigurationError with every error of every file. */
 export function loadSettings(directory: string, environment: Readonly<Record<string, string | undefined>>): Settings {
-  const { documents, errors } = readFiles(directory, environment)
+  const { documents, tables, errors } = readFiles(directory, environment)
   const inFolder = (folder: string) =>
     [...documents].flatMap(([name, document]) => (name.startsWith(`${folder}/`) ? [document] : []))
   const general = readGeneral(documents.get('settings.yaml'), errors)
+  const before = errors.length
   const sources = readSources(documents.get('sources.yaml'), errors)
-  const segments = readSegments(inFolder('segments'), { retentionMs: general.retention }, errors)
+  const allDeclared = errors.length === before && documents.get('sources.yaml')?.readable !== false
+  const taxonomies = readTaxonomies(
+    { documents: inFolder('taxonomy'), tables, general: documents.get('settings.yaml') },
+    { allowSensitive: general.taxonomy.allow_sensitive, sources: allDeclared ? sources : undefined },
+    errors,
+  )
+  const segments = readSegments(inFolder('segments'), { retentionMs: general.retention }, taxonomies, errors)
   const destinations = readDestinations(inFolder('destinations'), segments, general.privacy.minimum_export, errors)
   errors.push(...unknownPublisherSources(documents.get('settings.yaml'), general.tcf.publisher_mode, sources))
   if (errors.length > 0)
@@ -206,10 +245,14 @@ export function loadSettings(directory: string, environment: Readonly<Record<str
     segments: segments.segments,
     destinations,
     retentionMs: general.retention,
+    minimumReport: general.privacy.minimum_report,
     noSignal: general.consent.no_signal,
     vendorId: general.tcf.vendor_id,
     allowedOrigins: general.collector.allowed_origins,
     trustedProxies: general.collector.trusted_proxies,
     geoDatabase: general.geo && resolve(directory, general.geo.database),
+    contentTaxonomy: taxonomies.content,
+    audienceTaxonomy: taxonomies.audience,
+    classify: taxonomies.classify,
   })
 }

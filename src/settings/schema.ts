@@ -4,9 +4,14 @@ import { isIP } from 'node:net'
 import { z } from 'zod'
 import { parseDuration, RETENTION_MAX_MS } from '../core/duration.ts'
 import { PERMISSIONS } from '../core/permissions.ts'
+import { TAXONOMY_ID } from '../taxonomy/tree.ts'
 
 const text = z.string().min(1)
 const host = z.string().regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, 'a host name in lower case, without scheme, port or path')
+/** An id that YAML reads as a number where its quotes are forgotten. */
+const quoted = z
+  .string({ error: ({ input }) => (typeof input === 'number' ? `ids are text: write "${input}" in quotes` : undefined) })
+  .min(1)
 const audienceId = z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'an id is lower-case letters, digits and `-`, at most 64')
 const duration = z
   .string()
@@ -60,6 +65,32 @@ export const settingsSchema = z.strictObject({
   privacy: z
     .strictObject({ minimum_report: wholeFromOne.default(50), minimum_export: wholeFromOne.default(100) })
     .default({ minimum_report: 50, minimum_export: 100 }),
+  taxonomy: z.strictObject({ allow_sensitive: z.array(quoted).default([]) }).default({ allow_sensitive: [] }),
+})
+
+const nodeId = quoted.regex(
+  TAXONOMY_ID,
+  'a node id is letters, digits, `_`, `.` and `-`, at most 64, and begins with a letter or digit',
+)
+
+/** A node of the operator's own in config/taxonomy/. */
+export const nodeSchema = z.strictObject({
+  id: nodeId,
+  parent: nodeId.optional(),
+  name: text,
+  sensitive: z.boolean().default(false),
+})
+
+const SOME = 'a text, or a list of texts, and not empty'
+const some = z.string().min(1, SOME)
+const oneOrMany = z.union([some, z.array(some).min(1, SOME)], SOME)
+
+/** A classification rule in config/taxonomy/: which events get the category. */
+export const classifySchema = z.strictObject({
+  category: quoted,
+  url: oneOrMany.optional(),
+  keyword: oneOrMany.optional(),
+  source: oneOrMany.optional(),
 })
 
 export const destinationSchema = z.strictObject({
@@ -89,7 +120,7 @@ export const destinationSchema = z.strictObject({
 export const segmentSchema = z.strictObject({
   id: audienceId,
   name: text.optional(),
-  taxonomy: text.optional(),
+  taxonomy: quoted.optional(),
   /** Read by rules/parse.ts, which also says where it is missing. */
   when: z.unknown().optional(),
   tests: z

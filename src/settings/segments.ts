@@ -10,10 +10,12 @@ import { Checker, isMapping } from '../rules/checker.ts'
 import { parseRule, type RuleLimits } from '../rules/parse.ts'
 import { resolveSegment, type Segment } from '../rules/resolve.ts'
 import type { Problem, ProblemPath, ResolvedRule } from '../rules/rule.ts'
-import { contentDescendants } from '../taxonomy/content.ts'
+import { suggestion } from '../taxonomy/nearest.ts'
 import type { ConfigError, Document } from './document.ts'
 import { readItems } from './items.ts'
 import { segmentSchema } from './schema.ts'
+import { sensitiveIn } from './sensitive.ts'
+import type { Taxonomies } from './taxonomy.ts'
 
 export type SegmentTest = {
   readonly name: string
@@ -24,6 +26,8 @@ export type SegmentTest = {
 export type SegmentSettings = {
   readonly id: AudienceId
   readonly name: string
+  /** A node of the audience taxonomy. */
+  readonly taxonomy: string | undefined
   readonly file: string
   readonly rule: ResolvedRule
   readonly tests: readonly SegmentTest[]
@@ -81,11 +85,27 @@ function segmentTest(check: Checker, raw: RawTest, path: ProblemPath): SegmentTe
   return { name: raw.name, history: raw.events.flatMap((event, i) => testEvents(check, event, [...path, 'events', i])), expect }
 }
 
-type Draft = Segment & { readonly name: string; readonly document: Document; readonly tests: readonly SegmentTest[] }
+/** A segment's place among the audiences of the taxonomy. */
+function checkNode(check: Checker, id: string, path: ProblemPath, { audience, refusesAudience, whole }: Taxonomies): void {
+  if (!audience.nodes.has(id)) {
+    if (whole) check.value(path, `the audience taxonomy has no \`${id}\`${suggestion(audience, id)}`)
+    return
+  }
+  const refusal = refusesAudience(id)
+  if (refusal !== undefined) check.value(path, refusal)
+}
+
+type Draft = Segment & Omit<SegmentSettings, 'rule' | 'file'> & { readonly document: Document }
 type Drafts = { readonly byId: Map<AudienceId, Draft>; readonly ids: Set<string> }
 
 /** False where a segment of the file could not be read. */
-function readFile(document: Document, limits: RuleLimits, errors: ConfigError[], drafts: Drafts): boolean {
+function readFile(
+  document: Document,
+  limits: RuleLimits,
+  taxonomies: Taxonomies,
+  errors: ConfigError[],
+  drafts: Drafts,
+): boolean {
   const { items, readable } = readItems(document, 'segments', segmentSchema, errors, drafts.ids)
   let whole = readable
   for (const { path, raw, value } of items) {
@@ -93,10 +113,12 @@ function readFile(document: Document, limits: RuleLimits, errors: ConfigError[],
     const when = isMapping(raw) ? raw['when'] : undefined
     if (isMapping(raw) && when === undefined) check.value(path, '`when` is missing')
     const rule = when === undefined ? undefined : parseRule(check, when, [...path, 'when'], limits)
+    check.problems.push(...sensitiveIn(when, [...path, 'when'], taxonomies.refusesContent))
+    if (value?.taxonomy !== undefined) checkNode(check, value.taxonomy, [...path, 'taxonomy'], taxonomies)
     const tests = value?.tests.map((test, n) => segmentTest(check, test, [...path, 'tests', n])) ?? []
     errors.push(...check.problems.map((problem) => document.locate(problem)))
     const id = value?.id as AudienceId | undefined
-    if (value && rule && id) drafts.byId.set(id, { id, rule, name: value.name ?? id, document, tests })
+    if (value && rule && id) drafts.byId.set(id, { id, rule, name: value.name ?? id, taxonomy: value.taxonomy, document, tests })
     else whole = false
   }
   return whole
@@ -108,15 +130,23 @@ export type Segments = {
   readonly whole: boolean
 }
 
-export function readSegments(documents: readonly Document[], limits: RuleLimits, errors: ConfigError[]): Segments {
+export function readSegments(
+  documents: readonly Document[],
+  limits: RuleLimits,
+  taxonomies: Taxonomies,
+  errors: ConfigError[],
+): Segments {
   const drafts: Drafts = { byId: new Map(), ids: new Set() }
-  const whole = documents.map((document) => readFile(document, limits, errors, drafts)).every(Boolean)
+  const whole = documents.map((document) => readFile(document, limits, taxonomies, errors, drafts)).every(Boolean)
   const segments = new Map<AudienceId, SegmentSettings>()
   for (const draft of drafts.byId.values()) {
     const problems: Problem[] = []
-    const rule = resolveSegment(draft, drafts.byId, contentDescendants, problems)
+    const rule = resolveSegment(draft, drafts.byId, taxonomies.content.descendants, problems)
     if (whole) errors.push(...problems.map((problem) => draft.document.locate(problem)))
-    if (rule) segments.set(draft.id, { id: draft.id, name: draft.name, file: draft.document.file, rule, tests: draft.tests })
+    if (rule) {
+      const { id, name, taxonomy, document, tests } = draft
+      segments.set(id, { id, name, taxonomy, file: document.file, rule, tests })
+    }
   }
   return { segments, whole }
 }

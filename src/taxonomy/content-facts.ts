@@ -1,5 +1,5 @@
-// The IAB Tech Lab Content Taxonomy 3.1 as facts: `id|parent id|name`, one node a line. IAB Tech Lab, CC BY 3.0
-// (https://iabtechlab.com/standards/content-taxonomy/); names and ids unchanged, tiers and extension notes left out.
+// The IAB Tech Lab Content Taxonomy 3.1 as facts: `id|parent id|name`, and `|SCD` where its extension column flags sensitive content, one node a line.
+// IAB Tech Lab, CC BY 3.0 (https://iabtechlab.com/standards/content-taxonomy/); names, ids and flags unchanged, tiers left out.
 
 export const CONTENT_TAXONOMY_3_1 = `
 150||Attractions
@@ -159,7 +159,7 @@ export const CONTENT_TAXONOMY_3_1 = `
 148|132|Online Education
 149|132|Primary Education
 134|132|Private School
-135|132|Secondary Education
+135|132|Secondary Education|SCD
 136|132|Special Education
 JLBCU7||Entertainment
 324|JLBCU7|Movies
@@ -169,8 +169,8 @@ JLBCU7||Entertainment
 162|8VZQHL|Awards Shows
 180|8VZQHL|Business Expos & Conferences
 185|8VZQHL|Fan Conventions
-186||Family and Relationships
-187|186|Bereavement
+186||Family and Relationships|SCD
+187|186|Bereavement|SCD
 188|186|Dating
 189|186|Divorce
 190|186|Eldercare
@@ -180,8 +180,8 @@ JLBCU7||Entertainment
 194|192|Daycare and Pre-School
 195|192|Internet Safety
 196|192|Parenting Babies and Toddlers
-197|192|Parenting Children Aged 4-11
-198|192|Parenting Teens
+197|192|Parenting Children Aged 4-11|SCD
+198|192|Parenting Teens|SCD
 199|192|Special Needs Kids
 200|186|Single Life
 201||Fine Art
@@ -192,7 +192,7 @@ JLBCU7||Entertainment
 206|201|Fine Art Photography
 207|201|Modern Art
 208|201|Opera
-209|201|Theater
+209|201|Theater|SCD
 210||Food & Drink
 211|210|Alcoholic Beverages
 215|210|Barbecues and Grilling
@@ -203,7 +203,7 @@ JLBCU7||Entertainment
 220|210|Food Movements
 221|210|Healthy Cooking and Eating
 222|210|Non-Alcoholic Beverages
-212|210|Vegan Diets
+212|210|Vegan Diets|SCD
 213|210|Vegetarian Diets
 214|210|World Cuisines
 SPSHQ5||Genres
@@ -234,7 +234,7 @@ TIFQA5|SPSHQ5|Lifestyle
 376|SPSHQ5|Public Radio
 A0AH3G|SPSHQ5|Talk Show
 KHPC5A|SPSHQ5|True Crime
-KHPC6A|SPSHQ5|Western
+KHPC6A|SPSHQ5|Western|SCD
 51|SPSHQ5|Young Adult
 700|SPSHQ5|Thriller
 223||Healthy Living
@@ -242,13 +242,13 @@ KHPC6A|SPSHQ5|Western
 225|223|Fitness and Exercise
 226|225|Participant Sports
 227|225|Running and Jogging
-228|223|Men's Health
+228|223|Men's Health|SCD
 229|223|Nutrition
 230|223|Senior Health
 231|223|Weight Loss
 232|223|Wellness
 233|232|Alternative Medicine
-234|233|Herbs and Supplements
+234|233|Herbs and Supplements|SCD
 235|233|Holistic Health
 236|232|Physical Therapy
 237|232|Smoking Cessation
@@ -301,42 +301,42 @@ KHPC6A|SPSHQ5|Western
 284|274|Landscaping
 285|274|Outdoor Decorating
 276|274|Remodeling & Construction
-277|274|Smart Home
-383||Law
-286||Medical Health
-323|286|Cosmetic Medical Services
-287|286|Diseases and Conditions
-288|287|Allergies
-306|287|Blood Disorders
-312|287|Bone and Joint Conditions
-313|287|Brain and Nervous System Disorders
-314|287|Cancer
-315|287|Cold and Flu
-316|287|Dental Health
-317|287|Diabetes
-318|287|Digestive Disorders
-289|287|Ear, Nose and Throat Conditions
-290|287|Endocrine and Metabolic Diseases
-291|290|Hormonal Disorders
-292|290|Menopause
-293|290|Thyroid Disorders
-294|287|Eye and Vision Conditions
-295|287|Foot Health
-296|287|Heart and Cardiovascular Diseases
-297|287|Infectious Diseases
-298|287|Injuries
-299|298|First Aid
-300|287|Lung and Respiratory Health
-301|287|Mental Health
-302|287|Reproductive Health
-303|302|Birth Control
-304|302|Infertility
-305|302|Pregnancy
-307|287|Sexual Health
-308|307|Sexual Conditions
-309|287|Skin and Dermatology
-310|287|Sleep Disorders
-311|287|Substance Abuse
+277|274|Smart Home|SCD
+383||Law|SCD
+286||Medical Health|SCD
+323|286|Cosmetic Medical Services|SCD
+287|286|Diseases and Conditions|SCD
+288|287|Allergies|SCD
+306|287|Blood Disorders|SCD
+312|287|Bone and Joint Conditions|SCD
+313|287|Brain and Nervous System Disorders|SCD
+314|287|Cancer|SCD
+315|287|Cold and Flu|SCD
+316|287|Dental Health|SCD
+317|287|Diabetes|SCD
+318|287|Digestive Disorders|SCD
+289|287|Ear, Nose and Throat Conditions|SCD
+290|287|Endocrine and Metabolic Diseases|SCD
+291|290|Hormonal Disorders|SCD
+292|290|Menopause|SCD
+293|290|Thyroid Disorders|SCD
+294|287|Eye and Vision Conditions|SCD
+295|287|Foot Health|SCD
+296|287|Heart and Cardiovascular Diseases|SCD
+297|287|Infectious Diseases|SCD
+298|287|Injuries|SCD
+299|298|First Aid|SCD
+300|287|Lung and Respiratory Health|SCD
+301|287|Mental Health|SCD
+302|287|Reproductive Health|SCD
+303|302|Birth Control|SCD
+304|302|Infertility|SCD
+305|302|Pregnancy|SCD
+307|287|Sexual Health|SCD
+308|307|Sexual Conditions|SCD
+309|287|Skin and Dermatology|SCD
+310|287|Sleep Disorders|SCD
+311|287|Substance Abuse|SCD
 319|286|Medical Tests
 320|286|Pharmaceutical Drugs
 321|286|Surgery
@@ -405,7 +405,7 @@ KHPC6A|SPSHQ5|Western
 403|398|Pet Insurance
 404|398|Travel Insurance
 405|391|Personal Debt
-406|405|Credit Cards
+406|405|Credit Cards|SCD
 407|405|Home Financing
 408|405|Personal Loans
 409|405|Student Loans
@@ -423,8 +423,8 @@ KHPC6A|SPSHQ5|Western
 426|422|Fish and Aquariums
 427|422|Large Animals
 428|422|Pet Adoptions
-431|422|Pet Supplies
-429|422|Reptiles
+431|422|Pet Supplies|SCD
+429|422|Reptiles|SCD
 430|422|Veterinary Medicine
 386||Politics
 8YPBBL|386|Civic affairs
@@ -448,21 +448,21 @@ W3CW2J|602|Productivity
 448|441|Industrial Property
 449|441|Land and Farms
 450|441|Office Property
-451|441|Real Estate Buying and Selling
-452|441|Real Estate Renting and Leasing
-443|441|Retail Property
-444|441|Vacation Properties
-453||Religion & Spirituality
-454|453|Agnosticism
-456|453|Astrology
-457|453|Atheism
-458|453|Buddhism
-459|453|Christianity
-460|453|Hinduism
-461|453|Islam
+451|441|Real Estate Buying and Selling|SCD
+452|441|Real Estate Renting and Leasing|SCD
+443|441|Retail Property|SCD
+444|441|Vacation Properties|SCD
+453||Religion & Spirituality|SCD
+454|453|Agnosticism|SCD
+456|453|Astrology|SCD
+457|453|Atheism|SCD
+458|453|Buddhism|SCD
+459|453|Christianity|SCD
+460|453|Hinduism|SCD
+461|453|Islam|SCD
 462|453|Judaism
 463|453|Sikhism
-455|453|Spirituality
+455|453|Spirituality|SCD
 464||Science
 465|464|Biological Sciences
 466|464|Chemistry
@@ -499,7 +499,7 @@ mm3UXx|v9i3On|Online Piracy
 483||Sports
 484|483|American Football
 507|483|Australian Rules Football
-518|483|Auto Racing
+518|483|Auto Racing|SCD
 519|518|Motorcycle Sports
 534|483|Badminton
 545|483|Baseball

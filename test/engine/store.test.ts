@@ -112,7 +112,7 @@ describe.each(STORE_MODES)('the store in %s mode', (mode) => {
       events: ['aged'],
       where: [],
       withinMs: retentionMs,
-      count: [{ operator: 'gte', than: 1 }],
+      measure: { kind: 'count', comparison: [{ operator: 'gte', than: 1 }] },
     } as const
     const members = await evaluateMembers(scratch.store, [{ id: 'aged' as AudienceId, rule }], {
       atMs: now,

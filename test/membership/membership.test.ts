@@ -23,7 +23,13 @@ const buyers = audience('buyers', 'conversion')
 function audience(id: string, event: string, withinMs = retentionMs): { id: AudienceId; rule: ResolvedRule } {
   return {
     id: id as AudienceId,
-    rule: { kind: 'events', events: [event], where: [], withinMs, count: [{ operator: 'gte', than: 1 }] },
+    rule: {
+      kind: 'events',
+      events: [event],
+      where: [],
+      withinMs,
+      measure: { kind: 'count', comparison: [{ operator: 'gte', than: 1 }] },
+    },
   }
 }
 

@@ -3,7 +3,7 @@
 
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { type ConsentSignal, EVERYWHERE } from '../../src/consent/standing.ts'
+import { type ConsentSignal, EVERYWHERE, standingOf } from '../../src/consent/standing.ts'
 import { DAY_MS, HOUR_MS, MINUTE_MS, RETENTION_MAX_MS } from '../../src/core/duration.ts'
 import type { AudienceId } from '../../src/core/ids.ts'
 import { ALL_PERMISSIONS, permissionSet, SIGNALLED_BIT } from '../../src/core/permissions.ts'
@@ -15,8 +15,9 @@ import { parseRule } from '../../src/rules/parse.ts'
 import { resolveSegment } from '../../src/rules/resolve.ts'
 import type { ResolvedRule } from '../../src/rules/rule.ts'
 import { contentDescendants } from '../../src/taxonomy/content.ts'
-import { anEvent, decimal, storeEvents, storeSignals, visitorNumber } from '../support/events.ts'
+import { anEvent, decimal, storeEvents, storeList, storeSignals, visitorNumber } from '../support/events.ts'
 import { openScratchStore, type ScratchStore } from '../support/store.ts'
+import { oracleHolds } from './oracle.ts'
 
 const SEED = Number(process.env['SEED'] ?? 20261121)
 const RULES = 150
@@ -69,6 +70,8 @@ const NUMERIC_TEXTS = [
   '0.1',
   '0.30000000000000004',
 ]
+/** Mean the same to RegExp with the flags `su`. */
+const PATTERNS = ['^a', 'a.*b', '[0-9]+$', '^.{2}$', '日.', '(a|b)c', '^tab.line.$', '🚗', '[^a-z]', 'b+|^$']
 const EVENTS = ['page_view', 'click', 'conversion']
 
 const text = fc.constantFrom(...TEXTS)
@@ -80,6 +83,8 @@ const event: fc.Arbitrary<Partial<Event>> = fc.record({
     fc.constantFrom(...WINDOW_MS.flatMap((ms) => [now - ms - 1, now - ms, now - ms + 1]), now - 1, now, now + 1),
     fc.integer({ min: now - 100 * DAY_MS, max: now + HOUR_MS }),
     fc.integer({ min: now - 2 * HOUR_MS, max: now }),
+    // Pauses of exactly half an hour, and a millisecond beside.
+    fc.tuple(fc.integer({ min: 0, max: 6 }), fc.integer({ min: -1, max: 1 })).map(([n, ms]) => now - n * 30 * MINUTE_MS + ms),
   ),
   event: fc.constantFrom(...EVENTS),
   source: fc.constantFrom('news', 'shop'),
@@ -122,10 +127,12 @@ const textMatcher = (value: fc.Arbitrary<string>) => {
         starts_with: value,
         ends_with: value,
         exists: fc.boolean(),
+        matches: fc.constantFrom(...PATTERNS),
       },
       { requiredKeys: [] },
     )
-    .map((all) => Object.fromEntries(Object.entries(all).slice(0, 2)))
+    .chain((all) => fc.subarray(Object.entries(all), { maxLength: Math.min(2, Object.keys(all).length) }))
+    .map((entries) => Object.fromEntries(entries))
     .filter((some) => Object.keys(some).length > 0)
   return fc.oneof(value, list, keyed, keyed)
 }
@@ -167,37 +174,67 @@ const where = fc
   .chain((all) => fc.subarray(Object.entries(all), { minLength: 0, maxLength: 2 }))
   .map((entries) => Object.fromEntries(entries))
 
-const count = fc.oneof(
-  fc.constantFrom(
-    { gte: 1 },
-    { gte: 2 },
-    { gt: 0 },
-    { gt: 2 },
-    { lte: 0 },
-    { lte: 3 },
-    { lt: 2 },
-    { eq: 0 },
-    { eq: 1 },
-    { gte: 1, lte: 3 },
-  ),
-  fc.constantFrom({ between: [0, 2] }, { between: [1, 1] }, { between: [2, 9] }),
+/** A few comparisons around what histories of eight events come to. */
+const whole = fc.constantFrom<object>(
+  { gte: 1 },
+  { gte: 2 },
+  { gt: 1 },
+  { lte: 1 },
+  { lt: 2 },
+  { eq: 0 },
+  { eq: 2 },
+  { between: [1, 3] },
+  { gte: 1, lte: 2 },
+  { gt: 0 },
+  { lte: 0 },
+  { between: [0, 2] },
 )
+const summed = fc.record({
+  field: fc.constantFrom('value', 'dwell_ms'),
+  by: fc.constantFrom<object>({ gte: 0.3 }, { gt: 0 }, { lte: 1.5 }, { lt: 0.3 }, { eq: 0 }, { eq: 0.3 }, { between: [-1, 1] }),
+})
+const measure = fc.oneof(
+  fc.record({ count: whole }),
+  fc.record({ days: whole }),
+  fc.record({ sessions: whole }),
+  summed.map(({ field, by }) => ({ sum: { field, ...by } })),
+)
+const step = fc
+  .record({ event: fc.oneof(fc.constantFrom(...EVENTS), fc.constant([...EVENTS])), where }, { requiredKeys: ['event'] })
+  .map(({ event: name, where: fields }) =>
+    fields && Object.keys(fields).length > 0 ? { event: name, where: fields } : { event: name },
+  )
+const sequence = fc.record(
+  {
+    sequence: fc.array(step, { minLength: 2, maxLength: 4 }),
+    gap: fc.constantFrom('1m', '30m', '1h', '1d'),
+    within: fc.constantFrom(...WINDOWS),
+  },
+  { requiredKeys: ['sequence'] },
+)
+
 const condition = fc
   .record(
     {
       event: fc.oneof(fc.constantFrom(...EVENTS), fc.uniqueArray(fc.constantFrom(...EVENTS), { minLength: 1 })),
       where,
-      count,
+      measure,
       within: fc.constantFrom(...WINDOWS),
     },
     { requiredKeys: [] },
   )
-  .map(({ where: fields, ...rest }) => (fields && Object.keys(fields).length > 0 ? { ...rest, where: fields } : rest))
+  .map(({ where: fields, measure: measured, ...rest }) => ({
+    ...rest,
+    ...measured,
+    ...(fields && Object.keys(fields).length > 0 ? { where: fields } : {}),
+  }))
   .filter((rule) => Object.keys(rule).length > 0)
 const { rule } = fc.letrec<{ rule: unknown }>((tie) => ({
   rule: fc.oneof(
     { maxDepth: 3, depthSize: 'small' },
     condition,
+    sequence,
+    fc.constantFrom({ list: 'odd' }, { list: 'never-imported' }),
     fc.record({ all: fc.array(tie('rule'), { minLength: 1, maxLength: 3 }) }),
     fc.record({ any: fc.array(tie('rule'), { minLength: 1, maxLength: 3 }) }),
     fc.record({ not: tie('rule') }),
@@ -213,6 +250,8 @@ function resolved(value: unknown): ResolvedRule {
   if (!result) throw new Error('not resolved')
   return result
 }
+
+const isListed = (list: string, n: number): boolean => list === 'odd' && n % 2 === 1
 
 let scratch: ScratchStore
 beforeAll(async () => {
@@ -240,6 +279,8 @@ it(`${RULES * HISTORIES * 2} generated pairs of rule and history are decided ali
     .map((signals, n) => signals.map((given): ConsentSignal => ({ ...given, visitor: visitorNumber(n + 1) })))
   await storeEvents(scratch.store, histories.flat())
   await storeSignals(scratch.store, said.flat())
+  const listed = histories.flatMap((_, n) => (isListed('odd', n) ? [visitorNumber(n + 1)] : []))
+  await storeList(scratch.store, 'odd', listed)
   const rules = fc.sample(rule, { seed: SEED, numRuns: RULES })
   const audiences = rules.map((value, i) => ({ id: `r${i}` as AudienceId, rule: resolved(value) }))
 
@@ -248,16 +289,22 @@ it(`${RULES * HISTORIES * 2} generated pairs of rule and history are decided ali
     const selected = await evaluateMembers(scratch.store, audiences, { atMs, nowMs: atMs, retentionMs: RETENTION_MAX_MS })
     for (const [i, { id, rule: one }] of audiences.entries()) {
       const expected = histories.flatMap((history, n) =>
-        isMember(
-          one,
-          history,
-          atMs,
-          RETENTION_MAX_MS,
-          (said[n] ?? []).filter(({ tsMs }) => tsMs > atMs - RETENTION_MAX_MS),
-        )
+        isMember(one, history, atMs, RETENTION_MAX_MS, {
+          said: (said[n] ?? []).filter(({ tsMs }) => tsMs > atMs - RETENTION_MAX_MS),
+          isListed: (list) => isListed(list, n),
+        })
           ? [visitorNumber(n + 1)]
           : [],
       )
+      const plain = histories.flatMap((history, n) => {
+        const heard = (said[n] ?? []).filter(({ tsMs }) => tsMs > atMs - RETENTION_MAX_MS)
+        const kept = history.filter(({ ts }) => ts > atMs - RETENTION_MAX_MS)
+        const visible = standingOf(kept, 'profile', heard).filter(({ ts }) => ts <= atMs)
+        const world = { atMs, isListed: (list: string) => isListed(list, n) }
+        const isIn = visible.length > 0 && oracleHolds(rules[i] as Record<string, unknown>, visible, world)
+        return isIn ? [visitorNumber(n + 1)] : []
+      })
+      expect(expected, `by the oracle: rule ${JSON.stringify(rules[i])} at ${atMs}`).toEqual(plain)
       expect([...(selected.get(id) ?? [])].sort(), `rule ${JSON.stringify(rules[i])} at ${atMs}`).toEqual([...expected].sort())
       members += expected.length
     }

@@ -62,3 +62,14 @@ export async function storeSignals(store: Store, signals: readonly ConsentSignal
     lines: Buffer.from(signals.map((signal) => lineInBatch(signalLine(signal), batch)).join('')),
   })
 }
+
+/** An imported list. */
+export async function storeList(store: Store, list: string, visitors: readonly VisitorId[]): Promise<void> {
+  const generation = Number(++lastBatch >> 22n)
+  const at = Date.now()
+  const rows = (into: string, values: readonly object[]) =>
+    store.insertLines({ owner: 'test.list', into, lines: Buffer.from(values.map((row) => `${JSON.stringify(row)}\n`).join('')) })
+  const members = visitors.map((visitor) => ({ list, generation, visitor, at }))
+  await rows('madeleine.list_members (list, generation, visitor, at)', members)
+  await rows('madeleine.list_imports (list, generation, size, at)', [{ list, generation, size: visitors.length, at }])
+}

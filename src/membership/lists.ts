@@ -1,0 +1,39 @@
+// Imported lists: which there are, and which of them a rule needs.
+
+import type { AudienceId } from '../core/ids.ts'
+import { assertNever } from '../core/never.ts'
+import type { Store } from '../engine/store.ts'
+import type { ResolvedRule } from '../rules/rule.ts'
+import type { AudienceRules } from './build.ts'
+
+export async function readImportedLists(store: Store): Promise<Set<AudienceId>> {
+  const rows = await store.rows<{ list: AudienceId }>({
+    owner: 'membership.lists',
+    sql: 'SELECT DISTINCT list FROM madeleine.list_imports WHERE at > now64(3) - INTERVAL 90 DAY',
+  })
+  return new Set(rows.map(({ list }) => list))
+}
+
+export function listsOf(rule: ResolvedRule): AudienceId[] {
+  switch (rule.kind) {
+    case 'list':
+      return [rule.id]
+    case 'not':
+      return listsOf(rule.rule)
+    case 'all':
+    case 'any':
+      return rule.rules.flatMap(listsOf)
+    case 'events':
+    case 'sequence':
+      return []
+    default:
+      return assertNever(rule)
+  }
+}
+
+/** Segments and lists: an imported list, or one that a rule names, is an audience of its own, of those of its ids that are known visitors. */
+export function withLists(segments: AudienceRules, imported: ReadonlySet<AudienceId>): AudienceRules {
+  const named = [...segments.values()].flatMap(({ rule }) => listsOf(rule))
+  const lists = [...new Set([...imported, ...named])].filter((id) => !segments.has(id))
+  return new Map([...segments, ...lists.map((id) => [id, { rule: { kind: 'list', id } }] as const)])
+}
