@@ -117,7 +117,8 @@ export async function openCollector(environment: Environment, settings: Settings
     const tombstones = makeTombstones(tombstoneKey(environment.data, environment.tombstoneKey))
     const shared = shareTombstones({ tombstones, store, redisUrl: environment.redisUrl, now })
     share = shared
-    if (isPrepared) await shared.load()
+    if (isPrepared)
+      await shared.load().catch((error: unknown) => log.warn({ cause: causeOf(error) }, 'opt-outs cannot be read yet'))
     tombstones.load(opened.leftTombstones, now())
     let keys = cookieKeys(environment.data, environment.cookieKeys, now())
     const handle = makeCollector({
@@ -139,7 +140,11 @@ export async function openCollector(environment: Environment, settings: Settings
       } catch (error) {
         log.warn({ err: messageOf(error) }, 'what was set aside could not be expired and will be tried again')
       }
-      keys = cookieKeys(environment.data, environment.cookieKeys, now())
+      try {
+        keys = cookieKeys(environment.data, environment.cookieKeys, now())
+      } catch (error) {
+        log.warn({ err: messageOf(error) }, 'cookie keys could not be turned: the ones there are go on')
+      }
       await expire(store, settings.retentionMs)
     }
     const expiring = setInterval(expireAll, EXPIRE_EVERY_MS)

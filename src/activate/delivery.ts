@@ -5,6 +5,7 @@
 import { notForReceiverSql, permittedSql, refusedSinceSql } from '../consent/standing.ts'
 import type { AudienceId } from '../core/ids.ts'
 import type { Store, Values } from '../engine/store.ts'
+import { firstBatchAt } from '../spool/batches.ts'
 
 export type DeliveryKind = 'delta' | 'full'
 
@@ -28,6 +29,9 @@ export type Changes = {
   readonly held: number
 }
 
+/** What was shipped while the build was already running, or by a collector whose clock is a little behind. */
+const SHIPPING_MS = 120_000
+
 const FROM = `fromUnixTimestamp64Milli({from:Int64}, 'UTC')`
 
 /**
@@ -36,7 +40,7 @@ const FROM = `fromUnixTimestamp64Milli({from:Int64}, 'UTC')`
  */
 const notSent = (hasVendor: boolean): string => `
         SELECT visitor FROM madeleine.events WHERE ts > ${FROM} AND ${permittedSql('profile', FROM)} AND NOT (${permittedSql('activate', FROM)})
-        UNION ALL ${refusedSinceSql('activate', `fromUnixTimestamp64Milli({asOf:Int64}, 'UTC')`)}
+        UNION ALL ${refusedSinceSql('activate', `fromUnixTimestamp64Milli({asOf:Int64}, 'UTC')`, '{sinceBatch:UInt64}')}
         ${hasVendor ? `UNION ALL ${notForReceiverSql('{vendor:UInt16}', FROM)}` : ''}`
 
 /**
@@ -65,6 +69,7 @@ const valuesOf = (
   audience,
   build,
   asOf: asOfMs,
+  sinceBatch: firstBatchAt(asOfMs - SHIPPING_MS),
   ...(vendorId === undefined ? {} : { vendor: vendorId }),
   now: nowMs,
   from: nowMs - retentionMs,

@@ -18,6 +18,9 @@ export type Locate = (request: IncomingMessage) => Place
 const plainAddress = (text: string): string =>
   text
     .trim()
+    // Some proxies write the port along: `192.0.2.1:4711`, `[2001:db8::1]:4711`.
+    .replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1')
+    .replace(/^\[([\da-f:.]+)\](:\d+)?$/i, '$1')
     .replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, '')
     .replace(/%.*$/, '')
 

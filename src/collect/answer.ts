@@ -9,10 +9,11 @@ import type { Locate } from './address.ts'
 import { type CollectCounts, countDecision } from './counts.ts'
 import type { DecideSettings } from './decide.ts'
 import type { Hit, HitParts } from './hit.ts'
+import { takeBack } from './opt-out.ts'
 
 export type CollectorParts = HitParts & {
   readonly settings: DecideSettings & { readonly allowedOrigins: readonly string[] }
-  readonly spool: Pick<Spool, 'append' | 'note' | 'counts'>
+  readonly spool: Pick<Spool, 'append' | 'counts'>
   readonly apiKey: string | undefined
   readonly locate: Locate
   /** Tells other collectors of an opt-out. */
@@ -49,17 +50,16 @@ export function keyCheck(apiKey: string | undefined): HasKey {
 export type Kept = Pick<Hit, 'events' | 'decisions' | 'notes' | 'foreignCookies' | 'askAgain'>
 
 /** Makes durable what a hit leaves, and counts it. False where the disk did not take it: then nothing is counted. */
-export async function keep({ spool, counts, shareTombstones }: CollectorParts, hit: Kept, nowMs: number): Promise<boolean> {
+export async function keep(parts: CollectorParts, hit: Kept, nowMs: number): Promise<boolean> {
+  const { spool, counts, shareTombstones } = parts
   try {
-    if (hit.events.length > 0) await spool.append(hit.events, nowMs)
-    if (hit.notes) {
-      await spool.note(hit.notes)
-      if (hit.notes.tombstones) shareTombstones(hit.notes.tombstones)
-    }
+    if (hit.events.length > 0 || hit.notes) await spool.append(hit.events, nowMs, hit.notes)
   } catch (error) {
     log.error({ err: messageOf(error) }, 'events refused: the spool cannot be written')
+    if (hit.notes) takeBack(hit.notes, parts, nowMs)
     return false
   }
+  if (hit.notes?.tombstones) shareTombstones(hit.notes.tombstones)
   counts.foreignCookies += hit.foreignCookies
   if (hit.askAgain) counts.askedAgain++
   else for (const decision of hit.decisions) countDecision(counts, decision)

@@ -108,6 +108,9 @@ export const signalsOf = (given: Readonly<Record<string, unknown>>, heard: Heard
   country: heard.country,
 })
 
+/** Refusals that are the visitor's own word, and so govern what the visitor did before. */
+const GOVERNING: ReadonlySet<DropReason> = new Set(['gpc', 'dnt', 'known_child', 'us_opt_out', 'consent_refused'])
+
 type Allowed = { readonly permissions: PermissionSet; readonly receivers: readonly number[] }
 const NOBODY: readonly number[] = []
 
@@ -117,8 +120,8 @@ function consentOf(input: EventInput, source: Source, tsMs: number): Allowed | D
   const decision = decideConsent(signals, isBrowser ? source.consent : { ...source.consent, noSignal: 'allow' })
   if (decision.refusal !== undefined) {
     const { refusal: reason, signalled } = decision
-    // That nobody has answered yet is no answer: it keeps this event out and says nothing about earlier ones.
-    return signalled && reason !== 'no_consent'
+    // What nobody has answered yet, or nobody can read, is no answer: it keeps this event out and says nothing about earlier ones.
+    return signalled && GOVERNING.has(reason)
       ? { kind: 'drop', reason, refused: { source: source.id, tsMs } }
       : { kind: 'drop', reason }
   }

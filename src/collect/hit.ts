@@ -1,7 +1,7 @@
 // What one browser request leads to: events to keep, refusals to write down, cookies to answer with. Decided before anything is written; the routes
 // only act on it. An id is made for nobody whose event is not kept.
 
-import type { ConsentSignal } from '../consent/standing.ts'
+import { type ConsentSignal, EVERYWHERE } from '../consent/standing.ts'
 import type { VisitorId } from '../core/ids.ts'
 import type { Event } from '../event/event.ts'
 import { completeEvent } from '../event/fields.ts'
@@ -54,10 +54,30 @@ function refusals(items: readonly HitItem[], browser: BrowserRequest, parts: Hit
     if (decision.kind !== 'drop' || decision.refused === undefined) continue
     const { source, tsMs } = decision.refused
     const ids = idsOf({ cookies: browser.cookies, firstPartyId: firstPartyId(given), source }, parts.signer, nowMs)
-    for (const visitor of [...ids.site, ...(ids.global ? [ids.global] : [])])
-      if (parts.recentRefusals.isNew(visitor, source)) signals.push({ tsMs, visitor, source, permissions: 0, receivers: [] })
+    const say = (visitor: VisitorId | undefined, where: string) => {
+      if (visitor && parts.recentRefusals.isNew(visitor, where, tsMs))
+        signals.push({ tsMs, visitor, source: where, permissions: 0, receivers: [] })
+    }
+    say(ids.firstParty, source)
+    say(ids.partitioned, source)
+    // What the browser itself says, it says everywhere, and its cookie ends with it: no later hit could say it for the other sites.
+    say(ids.global, isBrowserWide(decision.reason) ? EVERYWHERE : source)
   }
   return signals
+}
+
+const isBrowserWide = (reason: Dropped['reason']): boolean => reason === 'gpc' || reason === 'dnt'
+
+/** Whether an id of the request has opted out, whichever of them it would be known by. */
+function isBuried(
+  items: readonly HitItem[],
+  { cookies }: BrowserRequest,
+  { signer, tombstones }: HitParts,
+  nowMs: number,
+): boolean {
+  if (tombstones.size === 0 || !items.some(({ decision }) => decision.kind === 'event')) return false
+  const { global, partitioned } = idsOf({ cookies, firstPartyId: undefined, source: '' }, signer, nowMs)
+  return (global !== undefined && tombstones.has(global)) || (partitioned !== undefined && tombstones.has(partitioned))
 }
 
 const dropAll = (decisions: readonly Decision[], reason: Dropped['reason']): Decision[] =>
@@ -80,10 +100,10 @@ function refuseHit(decisions: readonly Decision[], notes: SpoolNotes | undefined
   const refused = decisions.filter((decision) => decision.kind === 'drop' && decision.refused !== undefined) as Dropped[]
   if (refused.length === 0) return keptNothing(decisions, { notes })
   // A browser that says it of itself says it everywhere; what a page says holds for that page's site, and other sites keep their cookie.
-  const isBrowserWide = refused.some(({ reason }) => reason === 'gpc' || reason === 'dnt')
+  const isWide = refused.some(({ reason }) => isBrowserWide(reason))
   return keptNothing(decisions, {
     notes,
-    setCookies: endVisitorCookies(isBrowserWide ? cookies : { ...cookies, visitor: undefined }),
+    setCookies: endVisitorCookies(isWide ? cookies : { ...cookies, visitor: undefined }),
   })
 }
 
@@ -99,6 +119,8 @@ export function resolveHit(
     return keptNothing(decisions, dropped === 'opt_out' ? optOutOf(items, browser, parts, nowMs) : {})
   }
   const decisions = items.map(({ decision }) => decision)
+  if (isBuried(items, browser, parts, nowMs))
+    return keptNothing(dropAll(decisions, 'opt_out'), optOutOf(items, browser, parts, nowMs))
   const signals = decisions.some(({ kind }) => kind === 'drop') ? refusals(items, browser, parts, nowMs) : NOTHING
   const notes = signals.length > 0 ? { signals } : undefined
   const first = items.find(({ decision }) => decision.kind === 'event')
@@ -112,8 +134,6 @@ export function resolveHit(
   const seen = { identity, foreignCookies: identity.foreign, notes }
   if (identity.kind === 'none') return keptNothing(dropAll(decisions, 'no_id'), seen)
   if (identity.kind === 'ask_again') return keptNothing(decisions, { ...seen, setCookies: identity.setCookies, askAgain: true })
-  if (identity.kind === 'known' && parts.tombstones.has(identity.visitor))
-    return keptNothing(dropAll(decisions, 'opt_out'), { ...seen, ...optOutOf(items, browser, parts, nowMs) })
   const events: Event[] = []
   for (const { decision, given } of items) {
     if (decision.kind !== 'event') continue

@@ -4,14 +4,16 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Context, Hono } from 'hono'
 import { messageOf } from '../core/errors.ts'
+import type { VisitorId } from '../core/ids.ts'
 import { log } from '../core/log.ts'
-import { endOptOutCookie, endVisitorCookies, optOutCookie, readCookies } from '../identity/cookie.ts'
+import { ALL_PERMISSIONS } from '../core/permissions.ts'
+import { endOptOutCookie, endVisitorCookies, optOutCookie, type RequestCookies, readCookies } from '../identity/cookie.ts'
 import { idsOf } from '../identity/visitor.ts'
 import type { SpoolNotes } from '../spool/spool.ts'
 import { type CollectorParts, NOT_CACHED } from './answer.ts'
 import type { Env } from './app.ts'
 import { parseBody, readBodyText } from './body.ts'
-import { bury, revive } from './opt-out.ts'
+import { bury, revive, takeBack } from './opt-out.ts'
 import { optOutPage } from './opt-out-page.ts'
 
 const PAGE_HEADERS = {
@@ -37,19 +39,24 @@ export function addOptOutRoutes(app: Hono<Env>, parts: CollectorParts): void {
   async function remember(notes: SpoolNotes): Promise<boolean> {
     if (notes.signals.length === 0) return true
     try {
-      await spool.note(notes)
+      await spool.append([], now(), notes)
       if (notes.tombstones) parts.shareTombstones(notes.tombstones)
       return true
     } catch (error) {
       log.error({ err: messageOf(error) }, 'an opt-out could not be written down')
+      takeBack(notes, parts, now())
       return false
     }
   }
 
+  const signedIds = (cookies: RequestCookies, nowMs: number): VisitorId[] => {
+    const { global, partitioned } = idsOf({ cookies, firstPartyId: undefined, source: '' }, signer, nowMs)
+    return [global, partitioned].filter((visitor) => visitor !== undefined)
+  }
+
   const status = (headers: IncomingHttpHeaders) => {
     const cookies = readCookies(headers.cookie)
-    const { global, site } = idsOf({ cookies, firstPartyId: undefined, source: '' }, signer, now())
-    const isKnownOut = [...site, ...(global ? [global] : [])].some((visitor) => tombstones.has(visitor))
+    const isKnownOut = signedIds(cookies, now()).some((visitor) => tombstones.has(visitor))
     return {
       opted_out: cookies.optedOut !== undefined || cookies.siteOptedOut !== undefined || isKnownOut,
       gpc: String(headers['sec-gpc'] ?? '')
@@ -80,9 +87,7 @@ export function addOptOutRoutes(app: Hono<Env>, parts: CollectorParts): void {
     const { headers } = c.env.incoming
     const cookies = readCookies(headers.cookie)
     if (isOwnPage(headers)) {
-      const { global, site } = idsOf({ cookies, firstPartyId: undefined, source: '' }, signer, nowMs)
-      const ids = [...site, ...(global ? [global] : [])]
-      const turned = ids.map((visitor) => (isOptOut ? bury : revive)(visitor, parts, nowMs))
+      const turned = signedIds(cookies, nowMs).map((visitor) => (isOptOut ? bury : revive)(visitor, parts, nowMs))
       const notes = { signals: turned.map(({ signal }) => signal), tombstones: turned.map(({ tombstone }) => tombstone) }
       if (!(await remember(notes))) return failed(c)
       const set = isOptOut
@@ -100,11 +105,13 @@ export function addOptOutRoutes(app: Hono<Env>, parts: CollectorParts): void {
         NOT_CACHED,
       )
     const firstPartyId = typeof given['fpid'] === 'string' ? given['fpid'] : undefined
-    const { global, site } = idsOf({ cookies, firstPartyId, source }, signer, nowMs)
-    const turned = site.map((visitor) => (isOptOut ? bury : revive)(visitor, parts, nowMs))
+    const { global, partitioned, firstParty } = idsOf({ cookies, firstPartyId, source }, signer, nowMs)
+    const turned = partitioned ? [(isOptOut ? bury : revive)(partitioned, parts, nowMs)] : []
     const signals = turned.map(({ signal }) => signal)
-    // Consent to the site is not given here: an opt-in only takes the no away, and the next hit says what is allowed.
-    if (isOptOut && global) signals.push({ tsMs: nowMs, visitor: global, source, permissions: 0, receivers: [] })
+    // The person's own word about this site, either way; a consent platform's next answer is newer again.
+    const permissions = isOptOut ? 0 : ALL_PERMISSIONS
+    for (const visitor of [global, firstParty])
+      if (visitor) signals.push({ tsMs: nowMs, visitor, source, permissions, receivers: [] })
     if (!(await remember({ signals, tombstones: turned.map(({ tombstone }) => tombstone) }))) return failed(c)
     const set = isOptOut
       ? [optOutCookie(true, nowMs), ...endVisitorCookies({ ...cookies, visitor: undefined })]

@@ -8,12 +8,14 @@ import { ALL_PERMISSIONS } from '../core/permissions.ts'
 import { type CookieSigner, endVisitorCookies, isOptOutStale, optOutCookie } from '../identity/cookie.ts'
 import type { Tombstone, Tombstones } from '../identity/tombstones.ts'
 import { idsOf } from '../identity/visitor.ts'
+import type { SpoolNotes } from '../spool/spool.ts'
 import type { HitItem } from './hit.ts'
 import type { BrowserRequest } from './request.ts'
 
 /** Refusals written down lately: a page sends many hits, and one row says it for all of them. */
 export type RecentRefusals = {
-  isNew(visitor: VisitorId, source: string): boolean
+  /** `tsMs`: a replay says them in the order of their own times, not of ours. */
+  isNew(visitor: VisitorId, source: string, tsMs: number): boolean
   /** The visitor has said yes since, so the next no is a new one. */
   forget(visitor: VisitorId, source: string): void
 }
@@ -22,12 +24,13 @@ export type RecentRefusals = {
 const RECENT_MS = 60_000
 
 export function makeRecentRefusals(): RecentRefusals {
-  const recent = new LRUCache<string, true>({ max: 20_000, ttl: RECENT_MS })
+  const recent = new LRUCache<string, number>({ max: 20_000, ttl: RECENT_MS })
   return {
-    isNew(visitor, source) {
+    isNew(visitor, source, tsMs) {
       const key = `${visitor}${source}`
-      if (recent.has(key)) return false
-      recent.set(key, true)
+      const last = recent.get(key)
+      if (last !== undefined && Math.abs(tsMs - last) < RECENT_MS) return false
+      recent.set(key, tsMs)
       return true
     },
     forget(visitor, source) {
@@ -63,28 +66,41 @@ export function revive(visitor: VisitorId, parts: OptOutParts, nowMs: number): {
   }
 }
 
+/** What could not be written down has not been said: the next hit says it again. */
+export function takeBack(notes: SpoolNotes, parts: OptOutParts, nowMs: number): void {
+  parts.tombstones.load(
+    (notes.tombstones ?? []).map((tombstone) => ({ ...tombstone, isOptedOut: !tombstone.isOptedOut })),
+    nowMs,
+  )
+  for (const { visitor, source } of notes.signals) parts.recentRefusals.forget(visitor, source)
+}
+
 const sourceOf = (decision: HitItem['decision']): string | undefined =>
   decision.kind === 'event' ? decision.source : decision.kind === 'drop' ? decision.refused?.source : undefined
 
 /** Of a hit that was dropped because its browser, its site or its id has opted out. */
 export function optOutOf(items: readonly HitItem[], browser: BrowserRequest, parts: OptOutParts, nowMs: number): OptOutOutcome {
   const { cookies } = browser
-  // Declared sources only: what nobody declared was refused before.
-  const source = items.flatMap(({ decision }) => sourceOf(decision) ?? [])[0]
   const firstPartyId = items.flatMap(({ given }) => (typeof given['fpid'] === 'string' ? given['fpid'] : []))[0]
-  const ids = idsOf({ cookies, firstPartyId, source: source ?? '' }, parts.signer, nowMs)
-  const isGlobal = cookies.optedOut !== undefined || (ids.global !== undefined && parts.tombstones.has(ids.global))
+  // Declared sources only: what nobody declared was refused before.
+  const sources = new Set(items.flatMap(({ decision }) => sourceOf(decision) ?? []))
+  const { global, partitioned } = idsOf({ cookies, firstPartyId: undefined, source: '' }, parts.signer, nowMs)
+  const isGlobal = cookies.optedOut !== undefined || (global !== undefined && parts.tombstones.has(global))
   const signals: ConsentSignal[] = []
   const tombstones: Tombstone[] = []
-  for (const visitor of [...ids.site, ...(isGlobal && ids.global ? [ids.global] : [])]) {
-    if (parts.tombstones.has(visitor)) continue
+  for (const visitor of [partitioned, isGlobal ? global : undefined]) {
+    if (visitor === undefined || parts.tombstones.has(visitor)) continue
     const { signal, tombstone } = bury(visitor, parts, nowMs)
     signals.push(signal)
     tombstones.push(tombstone)
   }
-  // The browser's id serves other sites, which nobody has spoken about: it is silenced on this one.
-  if (!isGlobal && source !== undefined && ids.global && parts.recentRefusals.isNew(ids.global, source))
-    signals.push({ tsMs: nowMs, visitor: ids.global, source, permissions: 0, receivers: [] })
+  for (const source of sources) {
+    const { firstParty } = idsOf({ cookies, firstPartyId, source }, parts.signer, nowMs)
+    // The browser's id serves other sites, which nobody has spoken about: it is silenced on this one.
+    for (const visitor of [firstParty, isGlobal ? undefined : global])
+      if (visitor && parts.recentRefusals.isNew(visitor, source, nowMs))
+        signals.push({ tsMs: nowMs, visitor, source, permissions: 0, receivers: [] })
+  }
   const said = isGlobal ? cookies.optedOut : cookies.siteOptedOut
   const again = said === undefined || isOptOutStale(said, nowMs) ? [optOutCookie(!isGlobal, nowMs)] : []
   return {

@@ -90,17 +90,20 @@ export function permittedSql(permission: Permission, from: string): string {
     AND visitor NOT IN (SELECT visitor FROM (${contested}) WHERE source = '${EVERYWHERE}' AND NOT allows)`
 }
 
-/** Visitors who have taken a permission back after a moment, at any source: what was decided before then may count what no longer may be counted. */
-export function refusedSinceSql(permission: Permission, since: string): string {
-  const refuses = `NOT bitTest(permissions, ${bitOf(permission)})`
-  return `SELECT visitor FROM madeleine.events WHERE ts > ${since} AND bitTest(permissions, ${SIGNALLED_BIT}) AND ${refuses}
-    UNION ALL SELECT visitor FROM madeleine.consent_signals WHERE ts > ${since} AND ${refuses}`
+/**
+ * Visitors who have taken a permission back since a moment, by their own time or by that of arrival, at any source: what was decided before may count
+ * what no longer may be counted. `sinceBatch`: SQL of the first batch that may have come after it.
+ */
+export function refusedSinceSql(permission: Permission, since: string, sinceBatch: string): string {
+  const refuses = `(ts > ${since} OR batch >= ${sinceBatch}) AND NOT bitTest(permissions, ${bitOf(permission)})`
+  return `SELECT visitor FROM madeleine.events WHERE ${refuses} AND bitTest(permissions, ${SIGNALLED_BIT})
+    UNION ALL SELECT visitor FROM madeleine.consent_signals WHERE ${refuses}`
 }
 
-/** Visitors of whom some source's newest signal names the partners that may receive, and not this one. `vendor`: SQL of its id. */
+/** Visitors of whom some source that rules may see names the partners that may receive, and not this one. `vendor`: SQL of its id. */
 export function notForReceiverSql(vendor: string, from: string): string {
   return `SELECT visitor FROM (
     SELECT visitor, source, argMax((bitTest(permissions, ${LIMITED_BIT}), has(receivers, ${vendor})), ts) AS newest FROM madeleine.events
-    WHERE ts > ${from} AND bitTest(permissions, ${SIGNALLED_BIT}) GROUP BY visitor, source
+    WHERE ts > ${from} AND bitTest(permissions, ${SIGNALLED_BIT}) AND ${permittedSql('profile', from)} GROUP BY visitor, source
   ) WHERE newest.1 AND NOT newest.2`
 }

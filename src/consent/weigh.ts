@@ -132,7 +132,8 @@ export function weighGdpr(seen: Weighing): void {
   const flag = readGdprFlag(gdpr)
   if (flag) {
     seen.note('gdpr', flag === 'applies' ? 'the GDPR applies' : 'the GDPR does not apply')
-    seen.signalled = true
+    // That the law does not apply is enough to keep this event. It is nothing that the visitor said, and lifts no refusal of before.
+    if (flag === 'applies') seen.signalled = true
     if (flag === 'applies') seen.gdprApplies = true
     else seen.cleared = true
   }

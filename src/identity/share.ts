@@ -12,6 +12,8 @@ const CHANNEL = 'madeleine:tombstones'
 const ASK_EVERY_MS = 5_000
 /** Batches are numbered by their writer's clock: those of other writers may come a little out of order. */
 const OVERLAP_BATCHES = BigInt(10 * 60_000) << 22n
+/** A collector that was cut off for longer ships old batches: now and then the whole set, which is small, is read again. */
+const WHOLE_EVERY_MS = 300_000
 
 export type TombstoneShare = {
   /** Asks the store now; rejects where it cannot be asked. */
@@ -72,16 +74,19 @@ export function shareTombstones(options: {
 }): TombstoneShare {
   const { tombstones, store, redisUrl, now } = options
   let lastBatch = 0n
+  let lastWholeMs = 0
   const redis = redisUrl === undefined ? undefined : connect(redisUrl, (message) => tombstones.load(heard(message), now()))
 
   async function load(): Promise<void> {
-    const from = lastBatch > OVERLAP_BATCHES ? lastBatch - OVERLAP_BATCHES : 0n
+    const isWhole = now() - lastWholeMs > WHOLE_EVERY_MS
+    const from = !isWhole && lastBatch > OVERLAP_BATCHES ? lastBatch - OVERLAP_BATCHES : 0n
     const rows = await store.rows<{ batch: string; hash: string; day: string; isOptedOut: number }>({
       owner: 'identity.tombstones',
       sql: `SELECT toString(max(tombstones.batch)) AS batch, hash, toString(argMax(tombstones.day, tombstones.batch)) AS day, argMax(opted_out, tombstones.batch) AS isOptedOut
             FROM madeleine.tombstones WHERE tombstones.batch > {from:UInt64} GROUP BY hash`,
       values: { from },
     })
+    if (isWhole) lastWholeMs = now()
     for (const { batch } of rows) if (BigInt(batch) > lastBatch) lastBatch = BigInt(batch)
     tombstones.load(
       rows.map(({ hash, day, isOptedOut }) => ({ hash, day, isOptedOut: isOptedOut === 1 })),

@@ -78,16 +78,27 @@ export function recognise(request: IdentityRequest, signer: CookieSigner, nowMs:
   return { kind: 'new', visitor, scope: 'partition', setCookies: both, foreign }
 }
 
-/** Every id that a request carries and that is ours, for a refusal or an opt-out: the one use of an id of someone who does not want to be known. */
+export type RequestIds = {
+  /** Proven by our signature: of the browser, and of the browser on this site. */
+  readonly global: VisitorId | undefined
+  readonly partitioned: VisitorId | undefined
+  /** By the site's own id, which anybody may have written: good for a refusal at that source, and for nothing that is remembered for long. */
+  readonly firstParty: VisitorId | undefined
+}
+
+/** Every id that a request carries, for a refusal or an opt-out: the one use of an id of someone who does not want to be known. */
 export function idsOf(
   { cookies, firstPartyId, source }: Pick<IdentityRequest, 'cookies' | 'firstPartyId' | 'source'>,
   signer: CookieSigner,
   nowMs: number,
-): { readonly global: VisitorId | undefined; readonly site: readonly VisitorId[] } {
+): RequestIds {
   const known = (value: string | undefined) => {
     const given = value === undefined ? undefined : signer.verify(value, nowMs)
     return given?.kind === 'known' ? given.visitor : undefined
   }
-  const site = [known(cookies.partitioned), firstPartyId === undefined ? undefined : firstPartyVisitor(firstPartyId, source)]
-  return { global: known(cookies.visitor), site: site.flatMap((visitor) => visitor ?? []) }
+  return {
+    global: known(cookies.visitor),
+    partitioned: known(cookies.partitioned),
+    firstParty: firstPartyId === undefined ? undefined : firstPartyVisitor(firstPartyId, source),
+  }
 }

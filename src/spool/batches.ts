@@ -16,3 +16,6 @@ export function makeBatches(now: () => number, writer = randomInt(2 ** WRITER_BI
     return (BigInt(lastMs) << BigInt(WRITER_BITS)) | BigInt(writer)
   }
 }
+
+/** The least number that a writer could give at a moment. */
+export const firstBatchAt = (ms: number): Batch => BigInt(ms) << BigInt(WRITER_BITS)

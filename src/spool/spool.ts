@@ -20,10 +20,8 @@ import { openWriter } from './writer.ts'
 export type SpoolNotes = { readonly signals: readonly ConsentSignal[]; readonly tombstones?: readonly Tombstone[] }
 
 export type Spool = {
-  /** Resolves when all of the events would survive kill -9; rejects with spool_failed, then none is kept. */
-  append(events: readonly Event[], receivedMs: number): Promise<void>
-  /** The same for what visitors said and did not do. */
-  note(notes: SpoolNotes): Promise<void>
+  /** Resolves when all of the events, and what visitors said beside, would survive kill -9; rejects with spool_failed, then none is kept. */
+  append(events: readonly Event[], receivedMs: number, notes?: SpoolNotes): Promise<void>
   /** Everything appended so far is in the store when this resolves. */
   ship(): Promise<void>
   readonly counts: Shipper['counts']
@@ -58,13 +56,12 @@ export async function openSpool(options: {
     return shipper.drain()
   }
   return {
-    append: (events, receivedMs) =>
-      writer.append(events.map((event) => ({ partition: partitionOf(event.ts), line: eventLine(event, receivedMs) }))),
-    note: ({ signals, tombstones = [] }) =>
-      writer.append([
-        ...signals.map((signal) => ({ partition: 'signals', line: signalLine(signal) })),
-        ...tombstones.map((tombstone) => ({ partition: 'tombstones', line: tombstoneLine(tombstone) })),
-      ]),
+    append(events, receivedMs, notes) {
+      const lines = events.map((event) => ({ partition: partitionOf(event.ts), line: eventLine(event, receivedMs) }))
+      for (const signal of notes?.signals ?? []) lines.push({ partition: 'signals', line: signalLine(signal) })
+      for (const tombstone of notes?.tombstones ?? []) lines.push({ partition: 'tombstones', line: tombstoneLine(tombstone) })
+      return writer.append(lines)
+    },
     ship: () => ship(),
     counts: shipper.counts,
     leftTombstones,

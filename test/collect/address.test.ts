@@ -19,8 +19,9 @@ it('the address is the last one that no proxy of ours has, and what a stranger w
   expect(of('::ffff:10.1.1.1', '::ffff:81.2.69.142')).toBe('81.2.69.142')
   expect(of('2001:db8::1', 'fe80::1%eth0')).toBe('fe80::1')
   expect(of('10.1.1.1')).toBe('10.1.1.1')
-  for (const odd of ['unknown', '_hidden', '81.2.69.142:8080', '999.1.1.1', '<script>'])
-    expect(of('10.1.1.1', odd), odd).toBeUndefined()
+  expect(of('10.1.1.1', '81.2.69.142:8080')).toBe('81.2.69.142')
+  expect(of('10.1.1.1', '[2001:db8::9]:443')).toBe('2001:db8::9')
+  for (const odd of ['unknown', '_hidden', '999.1.1.1', '<script>']) expect(of('10.1.1.1', odd), odd).toBeUndefined()
 })
 
 it('gives country and region from a database of the operator, and nothing without one', () => {

@@ -35,7 +35,8 @@ describe('what becomes of an event', () => {
 
   it('with a signal is what the signal says, and that it said so is kept', () => {
     const signalled = ALL_PERMISSIONS | (1 << SIGNALLED_BIT)
-    expect(decideEvent(input({ gdpr: 0 }), deny)).toMatchObject({ kind: 'event', permissions: signalled })
+    // That the law does not apply is nothing that the visitor said.
+    expect(decideEvent(input({ gdpr: 0 }), deny)).toMatchObject({ kind: 'event', permissions: ALL_PERMISSIONS })
     expect(decideEvent(input({ gdpr: '1' }), allow)).toEqual({ kind: 'drop', reason: 'no_consent' })
     expect(decideEvent(input({ gdpr_consent: C1 }), allow)).toMatchObject({
       permissions: signalled | (1 << LIMITED_BIT),
@@ -47,6 +48,14 @@ describe('what becomes of an event', () => {
     const refused = { source: 'open', tsMs: now }
     expect(decideEvent(input({ gdpr_consent: C3 }), allow)).toEqual({ kind: 'drop', reason: 'consent_refused', refused })
     expect(decideEvent(input({ us_privacy: '1YYN' }), allow)).toEqual({ kind: 'drop', reason: 'us_opt_out', refused })
+    // Nobody's word: it keeps the event out, and takes nothing back.
+    const unread = { kind: 'drop', reason: 'consent_malformed' }
+    for (const given of [
+      { gdpr_consent: '$' + '{GDPR_CONSENT_123}' },
+      { us_privacy: '$' + '{US_PRIVACY}' },
+      { gpp: 'undefined' },
+    ])
+      expect(decideEvent(input(given), allow)).toEqual(unread)
     const heard = { gpc: '1', dnt: undefined, country: undefined }
     expect(decideEvent(input({}, { heard }), allow)).toEqual({ kind: 'drop', reason: 'gpc', refused })
     expect(decideEvent(input({}, { heard: { ...heard, gpc: undefined, country: 'FR' } }), allow)).toEqual({

@@ -160,9 +160,9 @@ describe('where the GDPR applies', () => {
   })
 
   it('gdpr=0 clears what nothing else claims', () => {
-    expect(outcome({ gdpr: '0' })).toBe('all')
-    expect(outcome({ gdpr: '0' }, DENYING)).toBe('all')
-    expect(outcome({ gdpr: '0', country: 'US' }, DENYING)).toBe('all')
+    expect(outcome({ gdpr: '0' })).toBe('all, unasked')
+    expect(outcome({ gdpr: '0' }, DENYING)).toBe('all, unasked')
+    expect(outcome({ gdpr: '0', country: 'US' }, DENYING)).toBe('all, unasked')
   })
 })
 

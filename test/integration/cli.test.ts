@@ -168,7 +168,7 @@ describe('The commands', () => {
   afterAll(() => project.remove())
 
   it('test passes where every expectation holds; one that fails is named, with exit code 4', async () => {
-    expect(await runJson(project, ['test'])).toEqual({ passed: 2, failed: 0, failures: [] })
+    expect(await runJson(project, ['test'])).toEqual({ passed: 2, failed: 0, failures: [], coverage: { clauses: 1, never: [] } })
     const failing = scratchProject({ ...OPEN_CONFIG, 'config/segments/viewers.yaml': VIEWERS + WRONG })
     try {
       const answer = await runJson<{ failures: unknown[] }>(failing, ['test'], { exitCode: 4 })
