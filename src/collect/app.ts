@@ -133,7 +133,10 @@ export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
     const text = await readBodyText(c.env.incoming)
     const asked = parseExplained(text)
     if (!asked.ok) return c.json({ error: asked.message, field: asked.field }, 400, NOT_CACHED)
-    return c.json(explainHit(asked.hit, parts, now()), 200, NOT_CACHED)
+    const explained = explainHit(asked.hit, parts, now())
+    return explained.ok
+      ? c.json(explained.explanation, 200, NOT_CACHED)
+      : c.json({ error: `url ${explained.message}`, field: 'url' }, 400, NOT_CACHED)
   })
 
   addOptOutRoutes(app, parts)

@@ -5,10 +5,12 @@ import { z } from 'zod'
 import { explainConsent } from '../consent/signals.ts'
 import { LIMITED_BIT, PERMISSIONS, permits } from '../core/permissions.ts'
 import type { CookieSigner, RequestCookies } from '../identity/cookie.ts'
+import type { IdentityRequest } from '../identity/visitor.ts'
 import type { CollectorParts } from './answer.ts'
-import { parseBody, parseQuery } from './body.ts'
+import { parseBody } from './body.ts'
 import { type Decision, decideEvent, signalsOf } from './decide.ts'
 import { type HitItem, resolveHit } from './hit.ts'
+import { readPixelQuery } from './pixel.ts'
 import { type BrowserRequest, readHeaders } from './request.ts'
 
 const shape = z.strictObject({
@@ -36,18 +38,21 @@ export function parseExplained(text: string | undefined): Parsed {
   return { ok: false, field: issue?.path.join('.') || 'body', message: issue?.message ?? 'is no hit' }
 }
 
+const ANYWHERE = 'http://collector.invalid'
+
+/** The events of a hit, or why there are none. */
 function readItems(
   hit: ExplainedHit,
-): { readonly route: 'p.gif' | 'e'; readonly given: readonly Readonly<Record<string, unknown>>[] } | string {
-  const { pathname, search } = new URL(hit.url, 'http://collector.invalid')
+): { readonly round: IdentityRequest['round']; readonly given: readonly Readonly<Record<string, unknown>>[] } | string {
+  if (!URL.canParse(hit.url, ANYWHERE)) return 'is no address'
+  const { pathname, search } = new URL(hit.url, ANYWHERE)
   if (pathname.endsWith('/p.gif')) {
-    const given = parseQuery(search.slice(1))
-    delete given['fpid']
-    return { route: 'p.gif', given: [given] }
+    const { given, round } = readPixelQuery(search.slice(1))
+    return { round, given: [given] }
   }
-  if (!pathname.endsWith('/e')) return 'url is /p.gif with a query, or /e with a body'
+  if (!pathname.endsWith('/e')) return 'is neither /p.gif with a query, or /e with a body'
   const body = parseBody(typeof hit.body === 'string' ? hit.body : JSON.stringify(hit.body ?? null))
-  return body.ok ? { route: 'e', given: body.events } : `body ${body.message}`
+  return body.ok ? { round: 'impossible', given: body.events } : `body ${body.message}`
 }
 
 const cookieState = (value: string | undefined, signer: CookieSigner, nowMs: number): string =>
@@ -72,18 +77,19 @@ function explainDecision(decision: Decision) {
   }
 }
 
-/** A JSON document: `request`, `events` (one for each that was sent), `identity`, `answer`. */
+/** Not ok: the address or the body is no hit at all. The explanation is a JSON document: `request`, `events` (one for each that was sent), `identity`, `answer`. */
 export function explainHit(hit: ExplainedHit, parts: CollectorParts, nowMs: number) {
   const headers = Object.fromEntries(Object.entries(hit.headers).map(([name, value]) => [name.toLowerCase(), value]))
   const read = readItems(hit)
-  if (typeof read === 'string') return { error: read }
+  if (typeof read === 'string') return { ok: false, message: read } as const
+  const isBeacon = read.round === 'impossible'
   const browser = readHeaders(headers, false)
   const { settings, signer } = parts
   const items = read.given.map((given): HitItem => {
     const decision = decideEvent(
       {
         sender: 'browser',
-        form: read.route === 'e' ? 'json' : 'query',
+        form: isBeacon ? 'json' : 'query',
         given,
         referer: headers['referer'],
         heard: browser.heard,
@@ -94,17 +100,15 @@ export function explainHit(hit: ExplainedHit, parts: CollectorParts, nowMs: numb
     )
     return { given, decision }
   })
-  const isSecond = read.given[0]?.['_mr'] !== undefined
-  const round = read.route === 'e' ? 'impossible' : isSecond ? 'came_back' : 'possible'
   // Nothing is remembered of a hit that did not happen.
   const inert = {
     ...parts,
     recentRefusals: { isNew: () => true, forget: () => {} },
     tombstones: { ...parts.tombstones, size: parts.tombstones.size, set: () => ({ hash: '', day: '', isOptedOut: true }) },
   }
-  const resolved = resolveHit(items, browser, inert, { round, nowMs })
-  const refused = read.route === 'e' && resolved.decisions.some(({ kind }) => kind === 'refused')
-  return {
+  const resolved = resolveHit(items, browser, inert, { round: read.round, nowMs })
+  const refused = isBeacon && resolved.decisions.some(({ kind }) => kind === 'refused')
+  const explanation = {
     request: explainRequest(browser, signer, nowMs),
     events: resolved.decisions.map((decision, n) => {
       const given = read.given[n] ?? {}
@@ -116,10 +120,11 @@ export function explainHit(hit: ExplainedHit, parts: CollectorParts, nowMs: numb
       ? { kind: resolved.identity.kind, scope: 'scope' in resolved.identity ? resolved.identity.scope : undefined }
       : { kind: 'not_asked' },
     answer: {
-      status: read.route === 'e' ? (refused ? 400 : 204) : resolved.askAgain ? 302 : 200,
+      status: isBeacon ? (refused ? 400 : 204) : resolved.askAgain ? 302 : 200,
       cookies: resolved.setCookies.map((line) => `${line.split('=')[0]}${line.includes('Max-Age=0;') ? ' (removed)' : ''}`),
     },
   }
+  return { ok: true, explanation } as const
 }
 
 function explainRequest(browser: BrowserRequest, signer: CookieSigner, nowMs: number) {

@@ -14,6 +14,19 @@ const ROUND_PARAMETER = '_mr'
 const GIF_HEADERS = { ...NOT_CACHED, 'content-type': 'image/gif', 'content-length': String(GIF_BYTES) }
 const GIF_HEADER_LIST = Object.entries(GIF_HEADERS).flat()
 
+/** What a pixel's address says of its event, and whether it was sent round already. */
+export function readPixelQuery(query: string): {
+  readonly given: Record<string, string>
+  readonly round: 'possible' | 'came_back'
+} {
+  const given = parseQuery(query)
+  const round = given[ROUND_PARAMETER] === undefined ? 'possible' : 'came_back'
+  // An id is never taken from an address, where it would be copied, logged and shared.
+  delete given['fpid']
+  delete given[ROUND_PARAMETER]
+  return { given, round }
+}
+
 export const isPixel = ({ url = '', method }: IncomingMessage): boolean =>
   url.startsWith(PIXEL_ROUTE) && (url.length === 6 || url[6] === '?') && (method === 'GET' || method === 'HEAD')
 
@@ -36,16 +49,11 @@ export function makePixel(
     const keyed = headers.authorization !== undefined && hasKey(headers.authorization)
     const browser = readBrowserRequest(request, keyed, locate)
     const query = url.slice(PIXEL_ROUTE.length + 1)
-    const given = parseQuery(query)
-    const isSecondRound = given[ROUND_PARAMETER] !== undefined
-    // An id is never taken from an address, where it would be copied, logged and shared.
-    delete given['fpid']
-    delete given[ROUND_PARAMETER]
+    const { given, round } = readPixelQuery(query)
     const { heard, dropped } = browser
     const input = { sender: 'browser', form: 'query', given, referer: headers.referer, heard, keyed, nowMs } as const
     const decision =
       dropped === undefined || dropped === 'opt_out' ? decideEvent(input, settings) : ({ kind: 'drop', reason: dropped } as const)
-    const round = isSecondRound ? 'came_back' : 'possible'
     const hit = resolveHit([{ decision, given }], browser, parts, { round, nowMs })
     if (!(await keep(parts, hit, nowMs))) return image(response, 503, [])
     if (!hit.askAgain) return image(response, 200, hit.setCookies)

@@ -4,7 +4,7 @@
 import { ownPermissionSql, permittedSql } from '../consent/standing.ts'
 import type { Store } from '../engine/store.ts'
 import { FIELD_TYPES } from '../event/event.ts'
-import { clausesOf } from '../rules/evaluate.ts'
+import { clausesOf } from '../rules/clauses.ts'
 import type { EventFilter, ResolvedRule } from '../rules/rule.ts'
 
 export type FieldValue = { readonly value: string; readonly events: number; readonly visitors: number; readonly used: boolean }

@@ -1,8 +1,8 @@
 // Imported lists: which there are, and which of them a rule needs.
 
 import type { AudienceId } from '../core/ids.ts'
-import { assertNever } from '../core/never.ts'
 import type { Store } from '../engine/store.ts'
+import { clausesOf } from '../rules/clauses.ts'
 import type { ResolvedRule } from '../rules/rule.ts'
 import type { AudienceRules } from './build.ts'
 
@@ -14,22 +14,8 @@ export async function readImportedLists(store: Store): Promise<Set<AudienceId>> 
   return new Set(rows.map(({ list }) => list))
 }
 
-export function listsOf(rule: ResolvedRule): AudienceId[] {
-  switch (rule.kind) {
-    case 'list':
-      return [rule.id]
-    case 'not':
-      return listsOf(rule.rule)
-    case 'all':
-    case 'any':
-      return rule.rules.flatMap(listsOf)
-    case 'events':
-    case 'sequence':
-      return []
-    default:
-      return assertNever(rule)
-  }
-}
+export const listsOf = (rule: ResolvedRule): AudienceId[] =>
+  clausesOf(rule).flatMap(({ leaf }) => (leaf.kind === 'list' ? [leaf.id] : []))
 
 /** Segments and lists: an imported list, or one that a rule names, is an audience of its own, of those of its ids that are known visitors. */
 export function withLists(segments: AudienceRules, imported: ReadonlySet<AudienceId>): AudienceRules {

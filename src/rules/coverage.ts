@@ -1,7 +1,8 @@
 // Which clauses of a rule its tests have seen both ways. One that is the same in every test may say anything: the tests would not notice.
 
 import type { Event } from '../event/event.ts'
-import { clausesOf, clauseTruths } from './evaluate.ts'
+import { clausesOf } from './clauses.ts'
+import { clauseTruths } from './evaluate.ts'
 import type { ResolvedRule } from './rule.ts'
 
 export type Looked = { readonly history: readonly Event[]; readonly atMs: number }

@@ -5,12 +5,12 @@ import { DAY_MS, MINUTE_MS } from '../core/duration.ts'
 import type { AudienceId } from '../core/ids.ts'
 import { assertNever } from '../core/never.ts'
 import type { Event } from '../event/event.ts'
+import { clausesOf } from './clauses.ts'
 import { patternMatches } from './pattern.ts'
 import type {
   Comparison,
   EventCondition,
   EventFilter,
-  Leaf,
   Match,
   NumberTest,
   OrderOperator,
@@ -206,26 +206,6 @@ function lookAt(
   const kept = history.filter((event) => event.ts > atMs - retentionMs)
   const visible = standingOf(kept, 'profile', said).filter((event) => event.ts <= atMs)
   return { history: visible.sort((a, b) => a.ts - b.ts), atMs, isListed }
-}
-
-export type Clause = {
-  /** Where it stands in the rule, such as `all[1].not`; empty for a rule that is one clause. Segments that it names are part of it. */
-  readonly path: string
-  readonly leaf: Leaf
-}
-
-/** The conditions of a rule, in its order. */
-export function clausesOf(rule: ResolvedRule, path = ''): Clause[] {
-  const under = (step: string): string => (path === '' ? step : `${path}.${step}`)
-  switch (rule.kind) {
-    case 'all':
-    case 'any':
-      return rule.rules.flatMap((item, i) => clausesOf(item, under(`${rule.kind}[${i}]`)))
-    case 'not':
-      return clausesOf(rule.rule, under('not'))
-    default:
-      return [{ path, leaf: rule }]
-  }
 }
 
 /** What each clause comes to by itself. */
