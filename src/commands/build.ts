@@ -1,17 +1,27 @@
 import { isoOf } from '../core/time.ts'
 import { buildAudiences, chooseAudiences } from '../membership/build.ts'
 import { readImportedLists, withLists } from '../membership/lists.ts'
+import { limitsFor } from '../membership/pass.ts'
 import { expireUnlessServed, now, withEvents } from '../wire.ts'
 import { type Flags, readContext } from './context.ts'
 import { type Outcome, table } from './output.ts'
+import { startProgress } from './progress.ts'
 
 /** `build [ID...]`: brings audiences up to date. */
 export async function build(ids: readonly string[], flags: Flags): Promise<Outcome> {
   const { environment, settings } = readContext(flags)
-  const { retentionMs } = settings
+  const { retentionMs, memoryBytes } = settings
   const result = await withEvents(environment, async (store) => {
     const audiences = chooseAudiences(withLists(settings.segments, await readImportedLists(store)), ids)
-    const built = await buildAudiences(store, { audiences, retentionMs, now })
+    const progress = startProgress('building', 100, '%')
+    let shown = 0
+    const onShare = (share: number): void => {
+      progress.add(share * 100 - shown)
+      shown = share * 100
+    }
+    const built = await buildAudiences(store, { audiences, retentionMs, now, limits: limitsFor(memoryBytes), onShare }).finally(
+      progress.done,
+    )
     await expireUnlessServed(environment, store, retentionMs) // a directory that only commands open has no server to do it
     return built
   })

@@ -3,6 +3,7 @@ import { isoOf, parseMoment } from '../core/time.ts'
 import { chooseAudiences } from '../membership/build.ts'
 import { readImportedLists, withLists } from '../membership/lists.ts'
 import { type Members, readMembers, readMembersAsOf } from '../membership/members.ts'
+import { limitsFor } from '../membership/pass.ts'
 import { now, withEvents } from '../wire.ts'
 import { type Flags, readContext } from './context.ts'
 import type { Outcome } from './output.ts'
@@ -15,13 +16,14 @@ export async function members(ids: readonly string[], flags: Flags & { readonly 
     throw new MadeleineError('usage', `--as-of ${flags.asOf} is no moment`, {
       hint: 'ISO 8601 with a zone, such as 2026-11-21T12:00:00Z',
     })
-  const { retentionMs } = settings
+  const { retentionMs, memoryBytes } = settings
+  const limits = limitsFor(memoryBytes)
   const result = await withEvents(environment, async (store): Promise<Members> => {
     const audiences = chooseAudiences(withLists(settings.segments, await readImportedLists(store)), ids)
     const nowMs = now()
     return atMs === undefined
-      ? readMembers(store, audiences, retentionMs, nowMs)
-      : readMembersAsOf(store, audiences, { atMs, nowMs, retentionMs })
+      ? readMembers(store, audiences, { retentionMs, nowMs, limits })
+      : readMembersAsOf(store, audiences, { atMs, nowMs, retentionMs }, limits)
   })
   const many = result.audiences.length > 1
   return {

@@ -60,15 +60,15 @@ export function standingOf(events: readonly Event[], permission: Permission, sai
  * Visitors and sources at which some signal refuses, with what the newest one says: `(visitor, source, allows)`. Everywhere else all signals agree, and a
  * row's own permissions are the visitor's: the table is small, and most of it is never read. `from`: SQL of the moment at which retention begins.
  */
-function contestedSql(permission: Permission, from: string): string {
+function contestedSql(permission: Permission, from: string, among: string): string {
   const bit = `bitTest(permissions, ${bitOf(permission)})`
   return `SELECT visitor, source, argMax(says, (at, 1 - says)) AS allows FROM (
     SELECT visitor, source, ts AS at, ${bit} AS says FROM madeleine.events
-    WHERE ts > ${from} AND bitTest(permissions, ${SIGNALLED_BIT}) AND (visitor, source) IN (
-      SELECT visitor, source FROM madeleine.events WHERE ts > ${from} AND bitTest(permissions, ${SIGNALLED_BIT}) AND NOT ${bit}
-      UNION ALL SELECT visitor, source FROM madeleine.consent_signals WHERE ts > ${from}
+    WHERE ts > ${from}${among} AND bitTest(permissions, ${SIGNALLED_BIT}) AND (visitor, source) IN (
+      SELECT visitor, source FROM madeleine.events WHERE ts > ${from}${among} AND bitTest(permissions, ${SIGNALLED_BIT}) AND NOT ${bit}
+      UNION ALL SELECT visitor, source FROM madeleine.consent_signals WHERE ts > ${from}${among}
     )
-    UNION ALL SELECT visitor, source, ts AS at, ${bit} AS says FROM madeleine.consent_signals WHERE ts > ${from}
+    UNION ALL SELECT visitor, source, ts AS at, ${bit} AS says FROM madeleine.consent_signals WHERE ts > ${from}${among}
   ) GROUP BY visitor, source`
 }
 
@@ -81,9 +81,12 @@ export const contestSql = (permission: Permission, from: string): string =>
 
 export const ownPermissionSql = (permission: Permission): string => `bitTest(permissions, ${bitOf(permission)})`
 
-/** A condition on rows of `madeleine.events`: they permit it as things stand. Holds no value from outside but the SQL of `from`. */
-export function permittedSql(permission: Permission, from: string): string {
-  const contested = contestedSql(permission, from)
+/**
+ * A condition on rows of `madeleine.events`: they permit it as things stand. Holds no value from outside but the SQL of `from`, and of `among`, a condition
+ * ` AND ...` on the visitor that the rows satisfy anyway.
+ */
+export function permittedSql(permission: Permission, from: string, among = ''): string {
+  const contested = contestedSql(permission, from, among)
   return `(bitTest(permissions, ${bitOf(permission)})
       OR bitTest(permissions, ${SIGNALLED_BIT}) AND (visitor, source) IN (SELECT visitor, source FROM (${contested}) WHERE allows))
     AND (visitor, source) NOT IN (SELECT visitor, source FROM (${contested}) WHERE NOT allows)

@@ -7,13 +7,27 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { messageOf } from '../core/errors.ts'
 
+/**
+ * A thousand audiences are a statement of half a megabyte, twice the server's default. This one setting cannot stand in the statement whose length it is about: embedded
+ * sessions begin with it, and the store sends it with every request to a server.
+ */
+export const QUERY_MAX_BYTES = 16 * 1024 * 1024
+
 /** What the front needs of a chdb Session. */
 export type EngineSession = {
   queryAsync(sql: string): Promise<{ bytes(): Uint8Array }>
 }
 
-/** Sent by the official client with every request; none of them changes what a statement means here. */
-const CLIENT_PARAMETERS = new Set(['query', 'query_id', 'database', 'wait_end_of_query', 'default_format', 'role'])
+/** Sent by the official client, or by the store, with every request; none of them changes what a statement means here (sessions begin with the same `max_query_size`). */
+const CLIENT_PARAMETERS = new Set([
+  'query',
+  'query_id',
+  'database',
+  'wait_end_of_query',
+  'default_format',
+  'role',
+  'max_query_size',
+])
 const SYNTAX_ERROR = 62
 const UNKNOWN_SETTING = 115
 const SUBSTITUTION_NOT_SET = 456

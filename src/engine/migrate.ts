@@ -8,10 +8,11 @@ import { membership } from './migrations/003-membership.ts'
 import { deliveries } from './migrations/004-deliveries.ts'
 import { consent } from './migrations/005-consent.ts'
 import { lists } from './migrations/006-lists.ts'
+import { passes } from './migrations/007-passes.ts'
 import type { Migration } from './migrations/migration.ts'
 import type { Store } from './store.ts'
 
-export const MIGRATIONS: readonly Migration[] = [events, imports, membership, deliveries, consent, lists]
+export const MIGRATIONS: readonly Migration[] = [events, imports, membership, deliveries, consent, lists, passes]
 
 export async function migrate(store: Store): Promise<void> {
   await store.run({ owner: 'engine.migrate', sql: 'CREATE DATABASE IF NOT EXISTS madeleine' })

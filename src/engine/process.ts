@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { Session } from 'chdb'
 import { messageOf } from '../core/errors.ts'
 import { ENGINE_SOCKET, socketPath } from './embedded.ts'
-import { createFront } from './front.ts'
+import { createFront, QUERY_MAX_BYTES } from './front.ts'
 
 /** ClickHouse's CANNOT_OPEN_FILE: another engine holds the directory. */
 export const EXIT_LOCKED = 76
@@ -31,7 +31,9 @@ const memoryBytes = Math.floor(totalmem() * 0.5)
 function open(): Session {
   const session = new Session(directory)
   // Deliberately for the whole session: without them the limit is the machine's, and a large GROUP BY never spills.
-  session.query(`SET max_memory_usage = ${memoryBytes}, max_bytes_before_external_group_by = ${Math.floor(memoryBytes / 2)}`)
+  session.query(
+    `SET max_memory_usage = ${memoryBytes}, max_bytes_before_external_group_by = ${Math.floor(memoryBytes / 2)}, max_query_size = ${QUERY_MAX_BYTES}`,
+  )
   return session
 }
 

@@ -1,12 +1,13 @@
 // The one way to ClickHouse: the official client, over HTTP to a server (CLICKHOUSE_URL) or over a unix socket to the embedded engine.
 // Values are bound; settings stand in the statement's own SETTINGS clause, never in the client's `clickhouse_settings` (which the
-// embedded engine would keep for later statements), so this file offers no way to pass them otherwise. Each statement names its owner
+// embedded engine would keep for later statements), so this file offers no way to pass them otherwise (but see QUERY_MAX_BYTES). Each statement names its owner
 // in the log comment. The driver's errors are translated here and nowhere else.
 
 import { Readable } from 'node:stream'
 import { type ClickHouseClient, ClickHouseError, createClient } from '@clickhouse/client'
 import { MadeleineError, messageOf, StoreRefused } from '../core/errors.ts'
 import { openEngine } from './embedded.ts'
+import { QUERY_MAX_BYTES } from './front.ts'
 
 export type Value = string | number | bigint | boolean | readonly string[]
 export type Values = Readonly<Record<string, Value>>
@@ -79,7 +80,11 @@ type Backend = { readonly client: ClickHouseClient; ready(): Promise<void>; clos
 function backendOf(options: StoreOptions): Backend {
   const common = { request_timeout: 600_000, log: { level: 127 as const } } // OFF: errors are thrown, and reported once, by us
   if (options.url !== undefined)
-    return { client: createClient({ url: options.url, ...common }), ready: async () => {}, close() {} }
+    return {
+      client: createClient({ url: options.url, clickhouse_settings: { max_query_size: String(QUERY_MAX_BYTES) }, ...common }),
+      ready: async () => {},
+      close() {},
+    }
   const engine = openEngine(options.directory)
   const client = createClient({ url: 'http://localhost', http_agent: engine.agent, ...common })
   return { client, ready: () => engine.ready(), close: () => engine.close() }

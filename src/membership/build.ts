@@ -4,12 +4,10 @@
 import { MadeleineError } from '../core/errors.ts'
 import type { AudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
-import { planAudiences, slicesOf } from '../rules/plan.ts'
-import { printPlan } from '../rules/print.ts'
 import type { ResolvedRule } from '../rules/rule.ts'
-import { readUncontested } from './contest.ts'
 import { readLatestBuilds } from './latest.ts'
 import { listsOf, readImportedLists } from './lists.ts'
+import { type Audience, DEFAULT_LIMITS, type PassLimits, passOver } from './pass.ts'
 
 export type AudienceRules = ReadonlyMap<AudienceId, { readonly rule: ResolvedRule }>
 
@@ -27,10 +25,7 @@ export type BuildResult = { readonly asOfMs: number; readonly audiences: readonl
 const BUILDS_KEPT = 3
 
 /** Throws `usage` for an id nobody defined. */
-export function chooseAudiences<A extends AudienceRules>(
-  known: A,
-  ids: readonly string[],
-): { id: AudienceId; rule: ResolvedRule }[] {
+export function chooseAudiences<A extends AudienceRules>(known: A, ids: readonly string[]): Audience[] {
   const chosen = ids.length === 0 ? [...known.keys()] : [...new Set(ids)]
   return chosen.map((id) => {
     const audience = known.get(id as AudienceId)
@@ -84,28 +79,30 @@ async function dropOldBuilds(store: Store): Promise<void> {
 export async function buildAudiences(
   store: Store,
   options: {
-    readonly audiences: readonly { readonly id: AudienceId; readonly rule: ResolvedRule }[]
+    readonly audiences: readonly Audience[]
     readonly retentionMs: number
     readonly now: () => number
+    readonly limits?: PassLimits
+    readonly onShare?: ((share: number) => void) | undefined
   },
 ): Promise<BuildResult> {
-  const { audiences, retentionMs, now } = options
+  const { audiences, retentionMs, now, limits = DEFAULT_LIMITS } = options
   const asOfMs = now()
   const latest = await readLatestBuilds(store, retentionMs, asOfMs)
   // Builds are numbered by their moment; a clock that went back must not put a new build behind an old one.
   const build = Math.max(asOfMs, ...[...latest.values()].map((known) => known.build + 1))
   if (audiences.length === 0) return { asOfMs, audiences: [] }
-  const moment = { atMs: asOfMs, retentionMs, nowMs: asOfMs }
-  const isUncontested = await readUncontested(store, moment)
-  for (const slice of slicesOf(audiences)) {
-    const { sql, values } = printPlan(planAudiences(slice), { ...moment, isUncontested })
-    await store.run({
-      owner: 'membership.build',
-      sql: `INSERT INTO madeleine.members (build, audience, visitor, expires) SELECT {build:UInt64}, audience, visitor, expires FROM (${sql})`,
-      values: { ...values, build },
-    })
-  }
   const ids = audiences.map(({ id }) => id)
+  const pass = { audiences, moment: { atMs: asOfMs, retentionMs, nowMs: asOfMs }, limits, onShare: options.onShare }
+  await passOver(store, pass, ({ sql, values, settings }) =>
+    store.run({
+      owner: 'membership.build',
+      sql: `INSERT INTO madeleine.members (build, audience, visitor, expires)
+            SELECT {build:UInt64}, {audiences:Array(String)}[arrayJoin(held)], visitor, expires FROM (${sql})`,
+      values: { ...values, build, audiences: ids },
+      settings,
+    }),
+  )
   const previous = new Map([...latest].map(([id, known]) => [id, known.build]))
   const counted = await countChanges(store, build, previous, ids)
   const imported = await readImportedLists(store)

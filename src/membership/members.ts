@@ -2,13 +2,10 @@
 
 import type { AudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
-import { planAudiences, slicesOf } from '../rules/plan.ts'
-import { type Moment, printPlan } from '../rules/print.ts'
-import type { ResolvedRule } from '../rules/rule.ts'
-import { readUncontested } from './contest.ts'
+import type { Moment } from '../rules/print.ts'
 import { readLatestBuilds } from './latest.ts'
+import { type Audience, DEFAULT_LIMITS, type PassLimits, passOver } from './pass.ts'
 
-export type Audience = { readonly id: AudienceId; readonly rule: ResolvedRule }
 export type Members = {
   readonly asOfMs: number
   readonly audiences: readonly { readonly id: AudienceId; readonly members: readonly string[] }[]
@@ -20,19 +17,25 @@ export async function evaluateMembers(
   store: Store,
   audiences: readonly Audience[],
   moment: Omit<Moment, 'isUncontested'>,
+  limits = DEFAULT_LIMITS,
 ): Promise<Map<AudienceId, readonly string[]>> {
-  const members = new Map<AudienceId, readonly string[]>()
-  const isUncontested = await readUncontested(store, moment)
-  for (const slice of slicesOf(audiences)) {
-    const { sql, values } = printPlan(planAudiences(slice), { ...moment, isUncontested })
-    const rows = await store.rows<Row>({
+  const members = new Map<AudienceId, Set<string>>()
+  await passOver(store, { audiences, moment, limits }, async ({ sql, values, settings }) => {
+    const rows = await store.rows<{ audience: number; members: readonly string[] }>({
       owner: 'membership.evaluate',
-      sql: `SELECT audience, arraySort(groupArray(toString(visitor))) AS members FROM (${sql}) GROUP BY audience`,
+      sql: `SELECT arrayJoin(held) AS audience, groupArray(toString(visitor)) AS members FROM (${sql}) GROUP BY audience`,
       values,
+      settings,
     })
-    for (const row of rows) members.set(row.audience, row.members)
-  }
-  return members
+    for (const row of rows) {
+      const id = audiences[row.audience - 1]?.id
+      if (id === undefined) continue
+      const found = members.get(id) ?? new Set()
+      members.set(id, found)
+      for (const visitor of row.members) found.add(visitor)
+    }
+  })
+  return new Map([...members].map(([id, found]) => [id, [...found].sort()]))
 }
 
 async function readBuilt(
@@ -57,8 +60,7 @@ async function readBuilt(
 export async function readMembers(
   store: Store,
   audiences: readonly Audience[],
-  retentionMs: number,
-  nowMs: number,
+  { retentionMs, nowMs, limits }: { readonly retentionMs: number; readonly nowMs: number; readonly limits?: PassLimits },
 ): Promise<Members> {
   const latest = await readLatestBuilds(store, retentionMs, nowMs)
   const builds = audiences.flatMap(({ id }) => latest.get(id) ?? [])
@@ -83,6 +85,7 @@ export async function readMembers(
     store,
     audiences.filter((audience) => !isBuilt(audience) || isSwept(audience)),
     { atMs, nowMs, retentionMs },
+    limits,
   )
   return { asOfMs: atMs, audiences: audiences.map(({ id }) => ({ id, members: built.get(id) ?? evaluated.get(id) ?? [] })) }
 }
@@ -91,7 +94,8 @@ export async function readMembersAsOf(
   store: Store,
   audiences: readonly Audience[],
   moment: { atMs: number; nowMs: number; retentionMs: number },
+  limits?: PassLimits,
 ): Promise<Members> {
-  const members = await evaluateMembers(store, audiences, moment)
+  const members = await evaluateMembers(store, audiences, moment, limits)
   return { asOfMs: moment.atMs, audiences: audiences.map(({ id }) => ({ id, members: members.get(id) ?? [] })) }
 }

@@ -1,26 +1,32 @@
-// Decides how a set of audiences is evaluated: every distinct condition is counted once, in one pass over the events, and each audience is a formula
-// over those counts. The SQL printer (print.ts) renders this and decides nothing.
+// Decides what is measured for a set of audiences: every distinct mark (events that pass a filter inside a window) and every distinct measure of one is
+// there once, whoever asks for it, and each audience is a formula over the measures.
 
 import type { AudienceId } from '../core/ids.ts'
 import { assertNever } from '../core/never.ts'
-import type { Comparison, EventCondition, EventFilter, ResolvedRule, Sequence, SumField } from './rule.ts'
+import type { Comparison, EventFilter, ResolvedRule, SumField } from './rule.ts'
 
-/** What is measured once for all audiences that ask for it: a condition without its comparison, or a whole sequence. */
-export type Counter =
-  | (EventFilter & { readonly kind: 'count' | 'days' | 'sessions'; readonly withinMs: number })
-  | (EventFilter & { readonly kind: 'sum'; readonly field: SumField; readonly withinMs: number })
-  | Sequence
+/** What an event is or is not: it passes the filter, and lies inside the window. */
+export type Mark = EventFilter & { readonly withinMs: number }
 
+/** What is asked about one visitor's events with a mark (its index), true or false: there are so many of them, or days or sessions with one. */
+export type AtLeast = { readonly kind: 'any' | 'count' | 'days' | 'sessions'; readonly mark: number; readonly atLeast: number }
+export type Sum = { readonly field: SumField; readonly mark: number }
+export type Steps = { readonly steps: readonly number[]; readonly gapMs: number | undefined }
+
+/** Over what is asked; the numbers are places in the plan. `always`: without looking. */
 export type Formula =
-  | { readonly kind: 'compare'; readonly counter: number; readonly comparison: Comparison<number> }
-  | { readonly kind: 'compare_sum'; readonly counter: number; readonly comparison: Comparison<bigint> }
-  | { readonly kind: 'sequence'; readonly counter: number }
+  | { readonly kind: 'at_least' | 'sequence'; readonly index: number }
+  | { readonly kind: 'sum'; readonly index: number; readonly comparison: Comparison<bigint> }
   | { readonly kind: 'list'; readonly id: AudienceId }
+  | { readonly kind: 'always' }
   | { readonly kind: 'all' | 'any'; readonly of: readonly Formula[] }
   | { readonly kind: 'not'; readonly of: Formula }
 
 export type Plan = {
-  readonly counters: readonly Counter[]
+  readonly marks: readonly Mark[]
+  readonly asked: readonly AtLeast[]
+  readonly sums: readonly Sum[]
+  readonly sequences: readonly Steps[]
   readonly audiences: readonly { readonly id: AudienceId; readonly formula: Formula }[]
 }
 
@@ -28,51 +34,73 @@ const textOf = (value: unknown): string =>
   JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'bigint' ? `${inner}n` : inner))
 
 /** Two filters are the same if they say the same, in whatever order their fields stand. */
-const filterKey = ({ events, where }: EventFilter): string => textOf([events?.toSorted() ?? null, where.map(textOf).sort()])
+const markKey = ({ events, where, withinMs }: Mark): string =>
+  textOf([events?.toSorted() ?? null, where.map(textOf).sort(), withinMs])
 
-function counterKey(counter: Counter): string {
-  if (counter.kind === 'sequence')
-    return textOf(['sequence', counter.steps.map(filterKey), counter.gapMs ?? null, counter.withinMs])
-  return textOf([counter.kind, counter.kind === 'sum' ? counter.field : '', filterKey(counter), counter.withinMs])
+/** Each distinct thing once, by its key; `indexOf` says where. */
+function register<T>(keyOf: (item: T) => string): { readonly items: T[]; indexOf(item: T): number } {
+  const items: T[] = []
+  const known = new Map<string, number>()
+  return {
+    items,
+    indexOf(item) {
+      const key = keyOf(item)
+      const index = known.get(key) ?? items.push(item) - 1
+      known.set(key, index)
+      return index
+    },
+  }
 }
 
-function toCounter({ events, where, withinMs, measure }: EventCondition): Counter {
-  if (measure.kind === 'sum') return { kind: 'sum', field: measure.field, events, where, withinMs }
-  return { kind: measure.kind, events, where, withinMs }
-}
-
-/** Audiences evaluated by one statement: its text and its syntax tree have limits on the server (256 KiB, 50,000 nodes; 1,600 small audiences broke the latter). */
-const AUDIENCES_A_STATEMENT = 100
-
-export function* slicesOf<A>(audiences: readonly A[]): Generator<A[]> {
-  for (let start = 0; start < audiences.length; start += AUDIENCES_A_STATEMENT)
-    yield audiences.slice(start, start + AUDIENCES_A_STATEMENT)
-}
+const not = (of: Formula): Formula => ({ kind: 'not', of })
 
 export function planAudiences(audiences: readonly { readonly id: AudienceId; readonly rule: ResolvedRule }[]): Plan {
-  const counters: Counter[] = []
-  const known = new Map<string, number>()
-  function indexOf(counter: Counter): number {
-    const key = counterKey(counter)
-    const index = known.get(key) ?? counters.push(counter) - 1
-    known.set(key, index)
-    return index
+  const marks = register(markKey)
+  const asked = register<AtLeast>(textOf)
+  const sums = register<Sum>(textOf)
+  const sequences = register<Steps>(textOf)
+  const markOf = ({ events, where }: EventFilter, withinMs: number): number => marks.indexOf({ events, where, withinMs })
+
+  /** Every comparison of whole numbers is made of "at least". One of something is the same question whatever is counted. */
+  function compared(kind: 'count' | 'days' | 'sessions', mark: number, comparison: Comparison<number>): Formula {
+    const atLeast = (n: number): Formula =>
+      n <= 0 ? { kind: 'always' } : { kind: 'at_least', index: asked.indexOf({ kind: n === 1 ? 'any' : kind, mark, atLeast: n }) }
+    const parts = comparison.flatMap(({ operator, than }): Formula[] => {
+      switch (operator) {
+        case 'gte':
+          return [atLeast(than)]
+        case 'gt':
+          return [atLeast(than + 1)]
+        case 'lt':
+          return [not(atLeast(than))]
+        case 'lte':
+          return [not(atLeast(than + 1))]
+        case 'eq':
+          return [atLeast(than), not(atLeast(than + 1))]
+        default:
+          return assertNever(operator)
+      }
+    })
+    const [first, ...others] = parts
+    return first && others.length === 0 ? first : { kind: 'all', of: parts }
   }
+
   function formula(rule: ResolvedRule): Formula {
     switch (rule.kind) {
       case 'events': {
-        const counter = indexOf(toCounter(rule))
+        const mark = markOf(rule, rule.withinMs)
         const { measure } = rule
-        return measure.kind === 'sum'
-          ? { kind: 'compare_sum', counter, comparison: measure.comparison }
-          : { kind: 'compare', counter, comparison: measure.comparison }
+        if (measure.kind !== 'sum') return compared(measure.kind, mark, measure.comparison)
+        return { kind: 'sum', index: sums.indexOf({ field: measure.field, mark }), comparison: measure.comparison }
       }
-      case 'sequence':
-        return { kind: 'sequence', counter: indexOf(rule) }
+      case 'sequence': {
+        const steps = rule.steps.map((step) => markOf(step, rule.withinMs))
+        return { kind: 'sequence', index: sequences.indexOf({ steps, gapMs: rule.gapMs }) }
+      }
       case 'list':
         return rule
       case 'not':
-        return { kind: 'not', of: formula(rule.rule) }
+        return not(formula(rule.rule))
       case 'all':
       case 'any':
         return { kind: rule.kind, of: rule.rules.map(formula) }
@@ -80,5 +108,12 @@ export function planAudiences(audiences: readonly { readonly id: AudienceId; rea
         return assertNever(rule)
     }
   }
-  return { audiences: audiences.map(({ id, rule }) => ({ id, formula: formula(rule) })), counters }
+  const formulas = audiences.map(({ id, rule }) => ({ id, formula: formula(rule) }))
+  return {
+    marks: marks.items,
+    asked: asked.items,
+    sums: sums.items,
+    sequences: sequences.items,
+    audiences: formulas,
+  }
 }

@@ -1,11 +1,13 @@
-// A plan as one SELECT with bound values. One rule of this file: nothing from outside stands in the text, only in `values`.
+// A plan as one SELECT with bound values. One rule of these files: nothing from outside stands in the text, only in `values`.
 
 import { ownPermissionSql, permittedSql } from '../consent/standing.ts'
-import { decimalText } from '../core/decimal.ts'
 import { assertNever } from '../core/never.ts'
-import { SESSION_GAP_MS } from './evaluate.ts'
-import type { Counter, Formula, Plan } from './plan.ts'
-import type { ComparisonOperator, EventFilter, Match, NumberTest, OrderOperator, OrderTest, Sequence, TextTest } from './rule.ts'
+import { Binder, type Printed } from './binder.ts'
+import { layOut, WORD_BITS } from './masks.ts'
+import type { Formula, Plan } from './plan.ts'
+import { joined, printAllTried, printMarked } from './print-marks.ts'
+import { type Lane, NARROW_LANE_EVENTS, type PrintedMeasures, printMeasures } from './print-measures.ts'
+import type { ComparisonOperator } from './rule.ts'
 
 export type Moment = {
   readonly atMs: number
@@ -16,167 +18,52 @@ export type Moment = {
   readonly isUncontested: boolean
 }
 
-export type Printed = { readonly sql: string; readonly values: Readonly<Record<string, string | number | readonly string[]>> }
+/** Ids in the order in which the column sorts (not that of their text), the upper end excluded. */
+export type Range = { readonly from: string | undefined; readonly to: string | undefined }
+export const EVERYBODY: Range = { from: undefined, to: undefined }
 
-const ORDER: Record<OrderOperator | ComparisonOperator, string> = { gt: '>', gte: '>=', lt: '<', lte: '<=', eq: '=' }
+/** Which part of the work a statement does. */
+export type Part = {
+  /** SQL of a condition ` AND ...` on the visitor. */
+  readonly among: (binder: Binder) => string
+  /** 16 answers for visitors with up to 32,767 events, 32 for the others. */
+  readonly lane: Lane
+  /** The number of the pass under which texts were tried once for all of its statements. Undefined: each tries them itself. */
+  readonly prepared: number | undefined
+}
 
-/** RE2 in ClickHouse reads the same numbers as NUMERIC in evaluate.ts; \d is ASCII in both. */
-const NUMERIC_SQL = "'^[+-]?\\\\d+(\\\\.\\\\d+)?([eE][+-]?\\\\d+)?$'"
-
-type Type = 'String' | 'Int64' | 'UInt64' | 'Float64' | 'Array(String)'
-
-class Binder {
-  readonly values: Record<string, string | number | readonly string[]> = {}
-  #n = 0
-  bind(type: Type, value: string | number | readonly string[]): string {
-    const name = `v${this.#n++}`
-    this.values[name] = value
-    return `{${name}:${type}}`
+export const inRange =
+  ({ from, to }: Range) =>
+  (binder: Binder): string => {
+    const lower = from === undefined ? '' : ` AND visitor >= ${binder.bind('UUID', from)}`
+    return to === undefined ? lower : `${lower} AND visitor < ${binder.bind('UUID', to)}`
   }
-  moment(ms: number): string {
-    return `fromUnixTimestamp64Milli(${this.bind('Int64', ms)}, 'UTC')`
-  }
-  decimal(millionths: bigint): string {
-    return `toDecimal64(${this.bind('String', decimalText(millionths))}, 6)`
-  }
-}
 
-const and = (parts: readonly string[]): string => (parts.length === 0 ? '1' : parts.join(' AND '))
+const COMPARE: Record<ComparisonOperator, string> = { gt: '>', gte: '>=', lt: '<', lte: '<=', eq: '=' }
 
-function textSql(column: string, test: TextTest, binder: Binder): string {
-  switch (test.test) {
-    case 'in':
-      return `has(${binder.bind('Array(String)', test.values)}, ${column})`
-    case 'not_in':
-      return `NOT has(${binder.bind('Array(String)', test.values)}, ${column})`
-    case 'contains':
-      return `position(${column}, ${binder.bind('String', test.text)}) > 0`
-    case 'starts_with':
-      return `startsWith(${column}, ${binder.bind('String', test.text)})`
-    case 'ends_with':
-      return `endsWith(${column}, ${binder.bind('String', test.text)})`
-    case 'matches':
-      return `match(${column}, ${binder.bind('String', test.pattern)})`
-    case 'exists':
-      return `${column} ${test.is ? '!=' : '='} ''`
-    default:
-      return assertNever(test)
-  }
-}
-
-function listSql(column: string, test: TextTest, binder: Binder): string {
-  switch (test.test) {
-    case 'in':
-      return `hasAny(${column}, ${binder.bind('Array(String)', test.values)})`
-    case 'not_in':
-      return `NOT hasAny(${column}, ${binder.bind('Array(String)', test.values)})`
-    case 'exists':
-      return `${test.is ? 'notEmpty' : 'empty'}(${column})`
-    default:
-      return `arrayExists(element -> ${textSql('element', test, binder)}, ${column})`
-  }
-}
-
-function numberSql(column: string, test: NumberTest, binder: Binder): string {
-  switch (test.test) {
-    case 'exists':
-      return `${test.is ? 'isNotNull' : 'isNull'}(${column})`
-    case 'in':
-    case 'not_in':
-      return `(isNotNull(${column}) AND ${column} ${test.test === 'in' ? 'IN' : 'NOT IN'} (${test.values.map((value) => binder.decimal(value)).join(', ')}))`
-    default:
-      return `ifNull(${column} ${ORDER[test.test]} ${binder.decimal(test.than)}, 0)`
-  }
-}
-
-function attrSql(column: string, test: TextTest | OrderTest<number>, binder: Binder): string {
-  if (!('than' in test)) return textSql(column, test, binder)
-  const number = `toFloat64OrZero(${column})`
-  return `(match(${column}, ${NUMERIC_SQL}) AND isFinite(${number}) AND ${number} ${ORDER[test.test]} ${binder.bind('Float64', test.than)})`
-}
-
-function matchSql(match: Match, binder: Binder): string {
-  switch (match.type) {
-    // Field names come from the table in event/event.ts, never from a file.
-    case 'text':
-      return and(match.tests.map((test) => textSql(match.field, test, binder)))
-    case 'list':
-      return and(match.tests.map((test) => listSql(match.field, test, binder)))
-    case 'number':
-      return and(match.tests.map((test) => numberSql(match.field, test, binder)))
-    case 'attr': {
-      const column = `attr[${binder.bind('String', match.attr)}]`
-      return and(match.tests.map((test) => attrSql(column, test, binder)))
-    }
-    default:
-      return assertNever(match)
-  }
-}
-
-function filterSql({ events, where }: EventFilter, binder: Binder): string {
-  const parts = where.map((match) => `(${matchSql(match, binder)})`)
-  if (events) parts.unshift(`has(${binder.bind('Array(String)', events)}, event)`)
-  return and(parts)
-}
-
-const windowSql = (withinMs: number, moment: Moment, binder: Binder): readonly string[] =>
-  withinMs < moment.retentionMs ? [`ts > ${binder.moment(moment.atMs - withinMs)}`] : []
-
-/** `(milliseconds, bits of the steps that the event is)` of every event that is a step. */
-function stepsSql({ steps, withinMs }: Sequence, moment: Moment, binder: Binder): string {
-  const bits = steps.map((step, n) => `bitShiftLeft(toUInt8(${filterSql(step, binder)}), ${n})`).join(' + ')
-  const inside = windowSql(withinMs, moment, binder).map((part) => ` AND ${part}`)
-  return `groupArrayIf((toUnixTimestamp64Milli(ts), toUInt8(${bits})), (${bits}) > 0${inside.join('')})`
-}
-
-function counterSql(counter: Counter, moment: Moment, binder: Binder): string {
-  if (counter.kind === 'sequence') return stepsSql(counter, moment, binder)
-  const condition = and([filterSql(counter, binder), ...windowSql(counter.withinMs, moment, binder)])
-  switch (counter.kind) {
-    case 'count':
-      return `countIf(${condition})`
-    case 'days':
-      return `uniqExactIf(toDate(ts, 'UTC'), ${condition})`
-    case 'sessions':
-      return `uniqExactIf(session, ${condition})`
-    case 'sum':
-      return `ifNull(sumIf(${counter.field}, ${condition}), 0)`
-    default:
-      return assertNever(counter)
-  }
-}
-
-/** No moment of an event. */
-const NEVER = 'toInt64(-9000000000000000)'
-
-/**
- * As evaluate.ts does it: of each step the latest moment at which it ended, before the moment in hand (`.2`) and with it (`.3`), so that events of one moment do
- * not follow each other.
- */
-function sequenceSql(column: string, { steps, gapMs }: Sequence): string {
-  const before = 'if(x.1 > acc.1, acc.3, acc.2)'
-  const near = gapMs === undefined ? '' : ` AND x.1 - ${before}[k] <= ${gapMs}`
-  const follows = `k = 0 OR (${before}[k] > ${NEVER}${near})`
-  const none = `arrayWithConstant(${steps.length}, ${NEVER})`
-  return `tupleElement(arrayFold((acc, x) -> (x.1, ${before}, arrayMap((last, k) -> if(bitTest(x.2, k) AND (${follows}), x.1, last), acc.3, range(${steps.length}))), arraySort(step -> step.1, ${column}), (${NEVER}, ${none}, ${none})), 3)[${steps.length}] > ${NEVER}`
-}
-
-function formulaSql(formula: Formula, plan: Plan, binder: Binder): string {
+/** Answers 0 or 1. */
+function formulaSql(formula: Formula, measures: PrintedMeasures, binder: Binder): string {
   switch (formula.kind) {
-    case 'compare':
-      return `(${and(formula.comparison.map(({ operator, than }) => `c${formula.counter} ${ORDER[operator]} ${binder.bind('UInt64', than)}`))})`
-    case 'compare_sum':
-      return `(${and(formula.comparison.map(({ operator, than }) => `c${formula.counter} ${ORDER[operator]} ${binder.decimal(than)}`))})`
+    case 'at_least':
+      return measures.asked[formula.index] ?? ''
     case 'sequence':
-      return `(${sequenceSql(`c${formula.counter}`, plan.counters[formula.counter] as Sequence)})`
+      return measures.sequences[formula.index] ?? ''
+    case 'sum': {
+      const sum = measures.sums[formula.index] ?? ''
+      const parts = formula.comparison.map(({ operator, than }) => `${sum} ${COMPARE[operator]} ${binder.decimal(than)}`)
+      return `(${parts.join(' AND ')})`
+    }
     case 'list':
       return `(visitor IN (${importedSql(binder.bind('String', formula.id))}))`
+    case 'always':
+      return '1'
     case 'all':
-      return `(${formula.of.map((item) => formulaSql(item, plan, binder)).join(' AND ')})`
-    case 'any':
-      return `(${formula.of.map((item) => formulaSql(item, plan, binder)).join(' OR ')})`
+    case 'any': {
+      const parts = formula.of.map((item) => formulaSql(item, measures, binder))
+      return parts.length === 1 ? (parts[0] ?? '') : `${formula.kind === 'all' ? 'and' : 'or'}(${parts.join(', ')})`
+    }
     case 'not':
-      return `(NOT ${formulaSql(formula.of, plan, binder)})`
+      return `(NOT ${formulaSql(formula.of, measures, binder)})`
     default:
       return assertNever(formula)
   }
@@ -186,37 +73,69 @@ function formulaSql(formula: Formula, plan: Plan, binder: Binder): string {
 const importedSql = (list: string): string =>
   `SELECT visitor FROM madeleine.list_members WHERE list = ${list} AND generation IN (SELECT max(generation) FROM madeleine.list_imports WHERE list = ${list})`
 
-/** The visible events, each with the number of its visitor's session, which is counted over events of any kind. */
-const inSessions = (where: string): string => `(
-    SELECT *, url, sum(begins) OVER (PARTITION BY visitor ORDER BY ts ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS session FROM (
-      SELECT *, url, toUInt32(toUnixTimestamp64Milli(ts) - toUnixTimestamp64Milli(lagInFrame(ts, 1, toDateTime64(0, 3, 'UTC')) OVER (PARTITION BY visitor ORDER BY ts ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) >= ${SESSION_GAP_MS}) AS begins
-      FROM madeleine.events WHERE ${where}
-    )
-  )`
+/** Answers are put into numbers of 64 bits, and of those only the bits that are set cost anything: filtering an array of all answers takes ten times as long. */
+function heldSql(plan: Plan, measures: PrintedMeasures, binder: Binder): string {
+  const words: string[] = []
+  for (let first = 0; first < plan.audiences.length; first += WORD_BITS) {
+    const bits = plan.audiences
+      .slice(first, first + WORD_BITS)
+      .map(({ formula }, n) => `${formulaSql(formula, measures, binder)} * toUInt64(${1n << BigInt(n)})`)
+    words.push(`arrayMap(bit -> toUInt16(bit + ${first + 1}), bitPositionsToArray(${joined(bits, 'bitOr')}))`)
+  }
+  if (words.length <= 1) return words[0] ?? 'emptyArrayUInt16()'
+  return `arrayConcat(${words.join(', ')})`
+}
+
+/** The events that a moment may see, whatever they permit. */
+function reachSql({ atMs, nowMs, retentionMs }: Moment, binder: Binder): string {
+  const from = Math.max(atMs, nowMs) - retentionMs
+  return `ts > ${binder.moment(Math.max(from, atMs - retentionMs))} AND ts <= ${binder.moment(atMs)}`
+}
+
+const manySql = (reach: string): string =>
+  `SELECT visitor FROM madeleine.events WHERE ${reach} GROUP BY visitor HAVING count() > ${NARROW_LANE_EVENTS}`
+
+/** What every statement of a pass would otherwise find out for itself: rows `(place, text, tried)`. */
+export const printTexts = (plan: Plan, moment: Moment): Printed[] =>
+  printAllTried(layOut(plan, moment.retentionMs), (binder) => reachSql(moment, binder))
+
+/** One row `many`: whether somebody among them needs lanes of 32 bits. */
+export function printMany(moment: Moment, among: (binder: Binder) => string): Printed {
+  const binder = new Binder()
+  return { sql: `SELECT count() AS many FROM (${manySql(`${reachSql(moment, binder)}${among(binder)}`)})`, values: binder.values }
+}
 
 /**
- * Rows `(audience String, visitor UUID, expires DateTime64(3))`: every membership of the plan's audiences at the moment.
- * One pass over the events inside retention that permit profiling as things stand; `expires` is when the last of them leaves retention.
+ * Rows `(visitor UUID, held Array(UInt16), expires DateTime64(3))` of known visitors: the numbers, from 1, of the plan's audiences that hold the visitor at the
+ * moment; `expires` is when the last visible event leaves retention. One pass over the events that permit profiling as things stand.
  */
-export function printPlan(plan: Plan, moment: Moment): Printed {
+export function printPlan(plan: Plan, moment: Moment, { among, lane, prepared }: Part): Printed {
   const binder = new Binder()
-  const counters = plan.counters.map((counter, i) => `${counterSql(counter, moment, binder)} AS c${i}`)
-  const ids = binder.bind(
-    'Array(String)',
-    plan.audiences.map(({ id }) => id),
-  )
-  const formulas = plan.audiences.map(({ formula }) => `toUInt8(${formulaSql(formula, plan, binder)})`)
-  const from = Math.max(moment.atMs, moment.nowMs) - moment.retentionMs
-  const start = Math.max(from, moment.atMs - moment.retentionMs)
-  const visible = moment.isUncontested ? ownPermissionSql('profile') : permittedSql('profile', binder.moment(from))
-  const where = `ts > ${binder.moment(start)} AND ts <= ${binder.moment(moment.atMs)} AND ${visible}`
-  const hasSessions = plan.counters.some(({ kind }) => kind === 'sessions')
-  const sql = `SELECT arrayJoin(arrayFilter((id, holds) -> holds, ${ids}, [${formulas.join(', ')}])) AS audience, visitor,
-  fromUnixTimestamp64Milli(toUnixTimestamp64Milli(last) + ${binder.bind('Int64', moment.retentionMs)}, 'UTC') AS expires
+  const layout = layOut(plan, moment.retentionMs)
+  const measures = printMeasures(plan, layout, lane)
+  const sums = [...new Set(plan.sums.map(({ field }) => field))]
+  const whom = among(binder)
+  const reach = `${reachSql(moment, binder)}${whom}`
+  const from = binder.moment(Math.max(moment.atMs, moment.nowMs) - moment.retentionMs)
+  const visible = moment.isUncontested ? ownPermissionSql('profile') : permittedSql('profile', from, whom)
+  const number = prepared === undefined ? '' : binder.bind('UInt64', prepared)
+  const where = `${reach} AND ${visible}${lane === 16 ? '' : ` AND visitor IN (${manySql(reach)})`}`
+  const triedOf =
+    prepared === undefined
+      ? undefined
+      : (place: string) =>
+          `SELECT text, tried FROM madeleine.pass_texts WHERE pass = ${number} AND place = ${binder.bind('String', place)}`
+  const marked = printMarked(layout, sums, { where, reach, atMs: moment.atMs, triedOf }, binder)
+  const grouped = `SELECT visitor, max(ms) AS last, count() AS events${measures.aggregates.map((aggregate) => `,\n    ${aggregate}`).join('')}
+  FROM (
+    ${marked}
+  ) GROUP BY visitor HAVING ${lane === 16 ? '' : 'NOT '}events <= ${NARROW_LANE_EVENTS}`
+  // A level of its own for what uses another name: as aliases of one level they would be written out in each other, and be analysed for seconds.
+  const measured = measures.levels.reduce((inner, level) => `SELECT *, ${level.join(',\n  ')}\nFROM (\n  ${inner}\n)`, grouped)
+  const sql = `SELECT visitor, ${heldSql(plan, measures, binder)} AS held,
+  fromUnixTimestamp64Milli(last + ${binder.bind('Int64', moment.retentionMs)}, 'UTC') AS expires
 FROM (
-  SELECT visitor, max(ts) AS last${counters.map((counter) => `,\n    ${counter}`).join('')}
-  FROM ${hasSessions ? inSessions(where) : `madeleine.events WHERE ${where}`}
-  GROUP BY visitor
+  ${measured}
 )`
   return { sql, values: binder.values }
 }

@@ -43,6 +43,8 @@ export type Settings = {
   readonly segments: ReadonlyMap<AudienceId, SegmentSettings>
   readonly destinations: readonly Destination[]
   readonly retentionMs: number
+  /** What building audiences may use in the engine. */
+  readonly memoryBytes: number
   /** Fewer visitors are not told of. */
   readonly minimumReport: number
   /** For the tag, which must know when an id of its own may be made. */
@@ -245,6 +247,7 @@ export function loadSettings(directory: string, environment: Readonly<Record<str
     segments: segments.segments,
     destinations,
     retentionMs: general.retention,
+    memoryBytes: general.segmenter.memory,
     minimumReport: general.privacy.minimum_report,
     noSignal: general.consent.no_signal,
     vendorId: general.tcf.vendor_id,

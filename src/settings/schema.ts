@@ -17,6 +17,16 @@ const duration = z
   .string()
   .refine((value) => parseDuration(value) !== undefined, 'a duration is a whole number and m, h, d or w, such as 90d')
   .transform((value) => parseDuration(value) ?? 0)
+const UNIT_BYTES = { MiB: 1024 ** 2, GiB: 1024 ** 3 } as const
+const SIZE = /^([1-9]\d{0,5})(MiB|GiB)$/
+const size = z
+  .string()
+  .regex(SIZE, 'a size is a whole number and MiB or GiB, such as 2GiB')
+  .transform((value) => {
+    const [, number, unit] = SIZE.exec(value) ?? []
+    return Number(number) * UNIT_BYTES[unit as keyof typeof UNIT_BYTES]
+  })
+  .refine((bytes) => bytes >= 256 * 1024 ** 2, 'at least 256MiB')
 /** Known to the contract, built later: only the value that changes nothing is taken, so that nobody relies on what is not there. */
 const zeroForNow = z.literal(0, 'rate limits are not available in this version: 0 (off) is the only value')
 
@@ -65,6 +75,7 @@ export const settingsSchema = z.strictObject({
   privacy: z
     .strictObject({ minimum_report: wholeFromOne.default(50), minimum_export: wholeFromOne.default(100) })
     .default({ minimum_report: 50, minimum_export: 100 }),
+  segmenter: z.strictObject({ memory: size.default(2 * 1024 ** 3) }).default({ memory: 2 * 1024 ** 3 }),
   taxonomy: z.strictObject({ allow_sensitive: z.array(quoted).default([]) }).default({ allow_sensitive: [] }),
 })
 

@@ -46,7 +46,7 @@ const build = (...audiences: { id: AudienceId; rule: ResolvedRule }[]) =>
   buildAudiences(scratch.store, { audiences, retentionMs, now })
 const view = (n: number, more = {}) => anEvent({ ts: start, visitor: visitorNumber(n), ...more })
 const membersOf = async (...audiences: { id: AudienceId; rule: ResolvedRule }[]) => {
-  const { asOfMs, audiences: found } = await readMembers(scratch.store, audiences, retentionMs, clock)
+  const { asOfMs, audiences: found } = await readMembers(scratch.store, audiences, { retentionMs, nowMs: clock })
   return { asOfMs, ...Object.fromEntries(found.map(({ id, members }) => [id, members])) }
 }
 

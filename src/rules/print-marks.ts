@@ -1,0 +1,188 @@
+// The words of an event as SQL: each column's mask is a look-up of its value, and `bitAnd` leaves what all of them allow.
+
+import { assertNever } from '../core/never.ts'
+import { Binder, type Printed } from './binder.ts'
+import {
+  ALL_BITS,
+  type Layout,
+  type ListColumn,
+  type Mask,
+  type TextColumn,
+  type Trial,
+  type TrialBits,
+  type Values,
+} from './masks.ts'
+import type { NumberTest, OrderOperator } from './rule.ts'
+
+const ORDER: Record<OrderOperator, string> = { gt: '>', gte: '>=', lt: '<', lte: '<=' }
+
+/** RE2 in ClickHouse reads the same numbers as NUMERIC in evaluate.ts; \d is ASCII in both. */
+const NUMERIC_SQL = "'^[+-]?\\\\d+(\\\\.\\\\d+)?([eE][+-]?\\\\d+)?$'"
+
+/** All bits where the condition holds, else without these. */
+const keepIf = (condition: string, bits: bigint): string => `if(${condition}, ${ALL_BITS}, ${ALL_BITS ^ bits})`
+/** In pairs, because the depth of an expression is limited. */
+export const joined = (parts: readonly string[], join: 'bitAnd' | 'bitOr'): string => {
+  if (parts.length <= 1) return parts[0] ?? '0'
+  const half = parts.length >> 1
+  return `${join}(${joined(parts.slice(0, half), join)}, ${joined(parts.slice(half), join)})`
+}
+
+function numberSql(column: string, test: NumberTest, binder: Binder): string {
+  switch (test.test) {
+    case 'exists':
+      return `${test.is ? 'isNotNull' : 'isNull'}(${column})`
+    case 'in':
+    case 'not_in':
+      return `(isNotNull(${column}) AND ${column} ${test.test === 'in' ? 'IN' : 'NOT IN'} (${test.values.map((value) => binder.decimal(value)).join(', ')}))`
+    default:
+      return `ifNull(${column} ${ORDER[test.test]} ${binder.decimal(test.than)}, 0)`
+  }
+}
+
+function trialSql(value: string, trial: Trial, binder: Binder): string {
+  switch (trial.test) {
+    case 'contains':
+      return `position(${value}, ${binder.bind('String', trial.text)}) > 0`
+    case 'starts_with':
+      return `startsWith(${value}, ${binder.bind('String', trial.text)})`
+    case 'ends_with':
+      return `endsWith(${value}, ${binder.bind('String', trial.text)})`
+    case 'matches':
+      return `match(${value}, ${binder.bind('String', trial.pattern)})`
+    default: {
+      const number = `toFloat64OrZero(${value})`
+      return `(match(${value}, ${NUMERIC_SQL}) AND isFinite(${number}) AND ${number} ${ORDER[trial.test]} ${binder.bind('Float64', trial.than)})`
+    }
+  }
+}
+
+// Column names come from the table in event/event.ts, never from a file; the name of an attribute is bound.
+const columnSql = (column: TextColumn, binder: Binder): string =>
+  typeof column === 'string' ? column : `attr[${binder.bind('String', column.attr)}]`
+
+function lookUp(value: string, { values, bits, others }: Values, binder: Binder): string {
+  if (values.length === 0) return `${others}`
+  return `transform(${value}, ${binder.bind('Array(String)', values)}, [${bits.join(', ')}], ${others})`
+}
+
+/** All bits but those of trials that fail. */
+const trialBits = (value: string, trials: readonly TrialBits[], binder: Binder): string =>
+  joined(
+    trials.map(({ trial, bits }) => keepIf(trialSql(value, trial, binder), bits)),
+    'bitAnd',
+  )
+
+/** Bits of the trials that succeed. */
+const foundBits = (value: string, trials: readonly TrialBits[], binder: Binder): string =>
+  joined(
+    trials.map(({ trial, bits }) => `if(${trialSql(value, trial, binder)}, ${bits}, 0)`),
+    'bitOr',
+  )
+
+/** Columns that the table keeps as text and not in a dictionary: of the others the engine tries each value of a block once by itself. */
+const isPlainText = (column: TextColumn): boolean => typeof column !== 'string' || ['url', 'path', 'order_id'].includes(column)
+
+type TriedColumn = { readonly column: TextColumn; readonly masks: readonly (readonly TrialBits[])[] }
+
+const columnKey = (column: TextColumn): string => (typeof column === 'string' ? column : `attr.${column.attr}`)
+
+/** Columns whose texts are tried once each, with what is tried for each word that asks. */
+function triedColumns(layout: Layout): TriedColumn[] {
+  const found = new Map<string, { column: TextColumn; masks: (readonly TrialBits[])[] }>()
+  for (const { masks } of layout.words) {
+    for (const mask of masks) {
+      if (mask.kind !== 'trials' || !isPlainText(mask.column)) continue
+      const entry = found.get(columnKey(mask.column)) ?? { column: mask.column, masks: [] }
+      entry.masks.push(mask.trials)
+      found.set(columnKey(mask.column), entry)
+    }
+  }
+  return [...found.values()]
+}
+
+/** Rows `(text, tried Array(UInt64))`: what the trials leave of each word, as the difference from what they usually leave, where there is one. */
+function printTried({ column, masks }: TriedColumn, reach: string, binder: Binder): string {
+  const bits = masks.map((trials) => `bitXor(${trialBits('text', trials, binder)}, ${without(trials)})`)
+  // "OR times = 0" is never so. It keeps the engine from trying before it has grouped, which is every event instead of every text: three times the time.
+  return `SELECT text, [${bits.map((sql) => `toUInt64(${sql})`).join(', ')}] AS tried
+      FROM (SELECT ${columnSql(column, binder)} AS text, count() AS times FROM madeleine.events WHERE ${reach} GROUP BY text)
+      WHERE arrayExists(word -> word != 0, tried) OR times = 0`
+}
+
+/** The same rows with their column's name, to be kept: `(place, text, tried)`. One statement a column; empty where nothing is to be tried. */
+export function printAllTried(layout: Layout, reachOf: (binder: Binder) => string): Printed[] {
+  return triedColumns(layout).map((column) => {
+    const binder = new Binder()
+    const place = binder.bind('String', columnKey(column.column))
+    return {
+      sql: `SELECT ${place} AS place, text, tried FROM (${printTried(column, reachOf(binder), binder)})`,
+      values: binder.values,
+    }
+  })
+}
+
+const without = (trials: readonly TrialBits[]): bigint => trials.reduce((left, { bits }) => left & ~bits, ALL_BITS)
+
+/** Elements' bits together. Most lists have one element or two, and reading those is cheaper than any loop. */
+const anyElement = (column: ListColumn, bits: string): string => {
+  const each = `arrayMap(element -> ${bits}, ${column})`
+  return `if(length(${column}) <= 2, bitOr(${each}[1], ${each}[2]), arrayReduce('groupBitOr', ${each}))`
+}
+
+function maskSql(mask: Mask, binder: Binder, look: (column: TextColumn) => string): string {
+  switch (mask.kind) {
+    case 'values':
+      return lookUp(columnSql(mask.column, binder), mask.table, binder)
+    case 'trials': {
+      if (!isPlainText(mask.column)) return trialBits(columnSql(mask.column, binder), mask.trials, binder)
+      return `bitXor(${look(mask.column)}, ${without(mask.trials)})` // a text that is not in the table leaves the usual
+    }
+    case 'list': {
+      const parts: string[] = []
+      if (mask.table.values.length > 0) parts.push(lookUp('element', mask.table, binder))
+      if (mask.trials.length > 0) parts.push(foundBits('element', mask.trials, binder))
+      return `bitXor(${anyElement(mask.column, `toUInt64(${joined(parts, 'bitOr')})`)}, ${mask.negated})`
+    }
+    case 'filled':
+      return `if(notEmpty(${mask.column}), ${mask.filled}, ${mask.empty})`
+    case 'number':
+      return keepIf(numberSql(mask.column, mask.test, binder), mask.bits)
+    case 'age':
+      return `[${mask.bits.join(', ')}][age]`
+    default:
+      return assertNever(mask)
+  }
+}
+
+export type Seen = {
+  /** Condition on the events. */
+  readonly where: string
+  /** The same events or more, cheaply told. */
+  readonly reach: string
+  readonly atMs: number
+  /** SQL of the table of trials of a column, `(text, tried)`; undefined: made on the spot. */
+  readonly triedOf: ((place: string) => string) | undefined
+}
+
+/** Rows `(visitor, ms, words w0, w1, ...)` and the columns that are summed. */
+export function printMarked(layout: Layout, sums: readonly string[], seen: Seen, binder: Binder): string {
+  const tried = triedColumns(layout)
+  const looked = tried.map(() => 0)
+  const look = (column: TextColumn): string => {
+    const index = tried.findIndex((item) => columnKey(item.column) === columnKey(column))
+    looked[index] = (looked[index] ?? 0) + 1 // in the order in which triedColumns came by them
+    return `tried${index}[${looked[index]}]`
+  }
+  const words = layout.words.map((word, n) => {
+    const used = (1n << BigInt(word.atLeast.length)) - 1n
+    return `toUInt64(${joined([...word.masks.map((mask) => maskSql(mask, binder, look)), `${used}`], 'bitAnd')}) AS w${n}`
+  })
+  const joins = tried.map((item, n) => {
+    const table = seen.triedOf?.(columnKey(item.column)) ?? printTried(item, seen.reach, binder)
+    return `\n    ANY LEFT JOIN (SELECT text, tried AS tried${n} FROM (${table})) AS table${n} ON ${columnSql(item.column, binder)} = table${n}.text`
+  })
+  const age = ['1', ...layout.windows.map((ms) => `(ts > ${binder.moment(seen.atMs - ms)})`)].join(' + ')
+  return `SELECT visitor, toUnixTimestamp64Milli(ts) AS ms${sums.map((field) => `, ifNull(${field}, 0) AS ${field}_or_0`).join('')}${words.map((word) => `,\n    ${word}`).join('')}
+    FROM (SELECT *, url, ${age} AS age FROM madeleine.events WHERE ${seen.where}) AS seen${joins.join('')}`
+}

@@ -1,0 +1,115 @@
+// One pass for many audiences: cut into slices of visitors it finds the same members, however many events a visitor has and however little memory there is.
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { DAY_MS, HOUR_MS, RETENTION_MAX_MS } from '../../src/core/duration.ts'
+import type { AudienceId } from '../../src/core/ids.ts'
+import { evaluateMembers } from '../../src/membership/members.ts'
+import { DEFAULT_LIMITS } from '../../src/membership/pass.ts'
+import { sliceVisitors } from '../../src/membership/slices.ts'
+import { EVERYBODY } from '../../src/rules/print.ts'
+import type { Comparison, ResolvedRule } from '../../src/rules/rule.ts'
+import { manyAudiences } from '../bench/audiences.ts'
+import { fillNetwork } from '../bench/network-data.ts'
+import { visitorNumber } from '../support/events.ts'
+import { openScratchStore, type ScratchStore, STORE_MODES } from '../support/store.ts'
+
+const now = Date.now()
+const moment = { atMs: now, nowMs: now, retentionMs: RETENTION_MAX_MS }
+
+let scratch: ScratchStore
+beforeAll(async () => {
+  scratch = await openScratchStore()
+})
+afterAll(() => scratch.close())
+
+/** So many page views, `everyMs` apart, the last one an hour ago. */
+const storeMany = (n: number, views: number, everyMs: number) =>
+  scratch.store.run({
+    owner: 'test.many',
+    sql: `INSERT INTO madeleine.events (ts, received, batch, visitor, event, source, permissions)
+          SELECT fromUnixTimestamp64Milli(toInt64({last:Int64} - number * ${everyMs}), 'UTC') AS at, at, 1, {visitor:UUID}, 'page_view', 'news', 63 FROM numbers(${views})`,
+    values: { last: now - HOUR_MS, visitor: visitorNumber(n) },
+  })
+
+const counting = (kind: 'count' | 'days' | 'sessions', comparison: Comparison<number>): ResolvedRule => ({
+  kind: 'events',
+  events: ['page_view'],
+  where: [],
+  withinMs: RETENTION_MAX_MS,
+  measure: { kind, comparison },
+})
+
+describe('visitors with very many events', () => {
+  beforeAll(async () => {
+    await storeMany(1, 32_767, 60_000)
+    await storeMany(2, 32_768, 60_000)
+    await storeMany(3, 70_000, 40_000)
+    await storeMany(4, 40, 2 * DAY_MS)
+  })
+
+  it('are counted exactly on both sides of what a lane holds', async () => {
+    const numbers = [32_767, 32_768, 70_000, 40]
+    const audiences = numbers.flatMap((than) => [
+      { id: `eq-${than}` as AudienceId, rule: counting('count', [{ operator: 'eq', than }]) },
+      { id: `lt-${than}` as AudienceId, rule: counting('count', [{ operator: 'lt', than }]) },
+    ])
+    const days = { id: 'days' as AudienceId, rule: counting('days', [{ operator: 'gte', than: 32 }]) }
+    const visits = { id: 'visits' as AudienceId, rule: counting('sessions', [{ operator: 'gte', than: 40 }]) }
+    const found = await evaluateMembers(scratch.store, [...audiences, days, visits], moment)
+    const ids = (...n: number[]) => n.map(visitorNumber)
+    for (const [n, than] of numbers.entries()) {
+      expect(found.get(`eq-${than}` as AudienceId), `${than}`).toEqual(ids(n + 1))
+      const fewer = numbers.flatMap((number, other) => (number < than ? [other + 1] : []))
+      expect(found.get(`lt-${than}` as AudienceId) ?? [], `fewer than ${than}`).toEqual(ids(...fewer))
+    }
+    expect(found.get('days' as AudienceId)).toEqual(ids(3, 4))
+    expect(found.get('visits' as AudienceId)).toEqual(ids(4))
+  })
+
+  it('are found where memory suffices for a part of the visitors only', async () => {
+    const audiences = [
+      { id: 'all' as AudienceId, rule: counting('sessions', [{ operator: 'gte', than: 1 }]) },
+      ...manyAudiences(40),
+    ]
+    const plenty = await evaluateMembers(scratch.store, audiences, moment)
+    const scarce = await evaluateMembers(scratch.store, audiences, moment, { ...DEFAULT_LIMITS, eventsASlice: 20_000 })
+    expect(scarce).toEqual(plenty)
+    expect(plenty.get('all' as AudienceId)).toHaveLength(4)
+  })
+})
+
+describe.each(STORE_MODES)('a thousand audiences (%s)', (mode) => {
+  it('are one statement a slice, and slices change nothing', async () => {
+    const other = await openScratchStore(mode)
+    await fillNetwork(other.store, { events: 6_000, visitors: 400, endMs: now })
+    const audiences = manyAudiences(1_000)
+    const whole = await evaluateMembers(other.store, audiences, moment)
+    expect(whole.size).toBeGreaterThan(300)
+    const sliced = await evaluateMembers(other.store, audiences, moment, { ...DEFAULT_LIMITS, eventsASlice: 3_000 })
+    expect(sliced).toEqual(whole)
+    await other.close()
+  })
+})
+
+describe('slices', () => {
+  it('hold every visitor once, in parts of about the same size', async () => {
+    const other = await openScratchStore()
+    await fillNetwork(other.store, { events: 9_000, visitors: 900, endMs: now })
+    const ranges = await sliceVisitors(other.store, { fromMs: 0, eventsASlice: 1_000, within: EVERYBODY })
+    expect(ranges).toHaveLength(9)
+    expect(ranges[0]?.from).toBeUndefined()
+    expect(ranges.at(-1)?.to).toBeUndefined()
+    for (const [n, { to }] of ranges.slice(0, -1).entries()) expect(ranges[n + 1]?.from).toBe(to)
+    const inner = await sliceVisitors(other.store, { fromMs: 0, eventsASlice: 500, within: ranges[4] ?? EVERYBODY })
+    expect([inner[0]?.from, inner.at(-1)?.to]).toEqual([ranges[4]?.from, ranges[4]?.to])
+    expect(inner.length).toBeGreaterThan(1)
+    await other.close()
+  })
+
+  it('do not cut a visitor', async () => {
+    const other = await openScratchStore()
+    await fillNetwork(other.store, { events: 3_000, visitors: 1, endMs: now })
+    expect(await sliceVisitors(other.store, { fromMs: 0, eventsASlice: 10, within: EVERYBODY })).toEqual([EVERYBODY])
+    await other.close()
+  })
+})
