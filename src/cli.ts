@@ -46,7 +46,7 @@ export async function run(argv: readonly string[]): Promise<number> {
       await demo.demo(flags, (outcome) => finish(outcome, flags))
     })
   command('check', 'validate the configuration').action(async (flags: Flags) =>
-    finish((await import('./commands/check.ts')).check(flags), flags),
+    finish(await (await import('./commands/check.ts')).check(flags), flags),
   )
   command('test', 'run the tests of the segments').action(async (flags: Flags) =>
     finish((await import('./commands/test.ts')).test(flags), flags),

@@ -1,7 +1,6 @@
 import { isoOf } from '../core/time.ts'
 import { buildAudiences, chooseAudiences } from '../membership/build.ts'
-import { readImportedLists, withLists } from '../membership/lists.ts'
-import { limitsFor } from '../membership/pass.ts'
+import { audiencesOf, readImportedLists } from '../membership/lists.ts'
 import { expireUnlessServed, now, withEvents } from '../wire.ts'
 import { type Flags, readContext } from './context.ts'
 import { type Outcome, table } from './output.ts'
@@ -12,14 +11,15 @@ export async function build(ids: readonly string[], flags: Flags): Promise<Outco
   const { environment, settings } = readContext(flags)
   const { retentionMs, memoryBytes } = settings
   const result = await withEvents(environment, async (store) => {
-    const audiences = chooseAudiences(withLists(settings.segments, await readImportedLists(store)), ids)
+    const { known, usual } = audiencesOf(settings, await readImportedLists(store))
+    const audiences = chooseAudiences(known, ids, usual)
     const progress = startProgress('building', 100, '%')
     let shown = 0
     const onShare = (share: number): void => {
       progress.add(share * 100 - shown)
       shown = share * 100
     }
-    const built = await buildAudiences(store, { audiences, retentionMs, now, limits: limitsFor(memoryBytes), onShare }).finally(
+    const built = await buildAudiences(store, { audiences, retentionMs, now, limits: { memoryBytes }, onShare }).finally(
       progress.done,
     )
     await expireUnlessServed(environment, store, retentionMs) // a directory that only commands open has no server to do it

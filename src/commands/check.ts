@@ -1,15 +1,36 @@
-import { readEnvironment } from '../settings/environment.ts'
-import { ConfigurationError, loadSettings } from '../settings/load.ts'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { findUnseen } from '../insight/unseen.ts'
+import type { ConfigError } from '../settings/document.ts'
+import { type Environment, readEnvironment } from '../settings/environment.ts'
+import { ConfigurationError, loadSettings, type Settings } from '../settings/load.ts'
+import { now, openReadyStore } from '../wire.ts'
 import type { Flags } from './context.ts'
 import type { Outcome } from './output.ts'
 
-/** `check`: validates the configuration. Exit code 2 with errors. */
-export function check(flags: Flags): Outcome & { readonly exitCode: number } {
+const line = ({ file, line, column, message }: ConfigError): string => `${file}:${line}:${column}: warning: ${message}`
+
+/** What has never come in, where there are data to ask. A store that does not answer is no reason to fail: the configuration is what is checked. */
+async function unseen(environment: Environment, { named, retentionMs }: Settings): Promise<readonly ConfigError[]> {
+  if (environment.clickhouseUrl === undefined && !existsSync(join(environment.data, 'clickhouse'))) return []
+  try {
+    const store = await openReadyStore(environment)
+    return await findUnseen(store, named, retentionMs, now()).finally(() => store.close())
+  } catch {
+    return []
+  }
+}
+
+/** `check`: validates the configuration. Exit code 2 with errors; what is merely unlikely is told on standard error. */
+export async function check(flags: Flags): Promise<Outcome & { readonly exitCode: number }> {
   const environment = readEnvironment(process.env, flags)
   try {
-    const { segments, sources, destinations } = loadSettings(environment.config, process.env)
+    const settings = loadSettings(environment.config, process.env)
+    const { segments, sources, destinations } = settings
+    const warnings = [...settings.warnings, ...(await unseen(environment, settings))]
+    for (const warning of warnings) process.stderr.write(`${line(warning)}\n`)
     const text = `${environment.config}: ${sources.size} sources, ${segments.size} segments, ${destinations.length} destinations: ok`
-    return { json: { ok: true, errors: [] }, text, exitCode: 0 }
+    return { json: { ok: true, errors: [], warnings }, text, exitCode: 0 }
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error
     if (!flags.json) throw error

@@ -1,9 +1,8 @@
 import { MadeleineError } from '../core/errors.ts'
 import { isoOf, parseMoment } from '../core/time.ts'
 import { chooseAudiences } from '../membership/build.ts'
-import { readImportedLists, withLists } from '../membership/lists.ts'
+import { audiencesOf, readImportedLists } from '../membership/lists.ts'
 import { type Members, readMembers, readMembersAsOf } from '../membership/members.ts'
-import { limitsFor } from '../membership/pass.ts'
 import { now, withEvents } from '../wire.ts'
 import { type Flags, readContext } from './context.ts'
 import type { Outcome } from './output.ts'
@@ -17,9 +16,9 @@ export async function members(ids: readonly string[], flags: Flags & { readonly 
       hint: 'ISO 8601 with a zone, such as 2026-11-21T12:00:00Z',
     })
   const { retentionMs, memoryBytes } = settings
-  const limits = limitsFor(memoryBytes)
+  const limits = { memoryBytes }
   const result = await withEvents(environment, async (store): Promise<Members> => {
-    const audiences = chooseAudiences(withLists(settings.segments, await readImportedLists(store)), ids)
+    const audiences = chooseAudiences(audiencesOf(settings, await readImportedLists(store)).known, ids)
     const nowMs = now()
     return atMs === undefined
       ? readMembers(store, audiences, { retentionMs, nowMs, limits })

@@ -25,8 +25,12 @@ export type BuildResult = { readonly asOfMs: number; readonly audiences: readonl
 const BUILDS_KEPT = 3
 
 /** Throws `usage` for an id nobody defined. */
-export function chooseAudiences<A extends AudienceRules>(known: A, ids: readonly string[]): Audience[] {
-  const chosen = ids.length === 0 ? [...known.keys()] : [...new Set(ids)]
+export function chooseAudiences<A extends AudienceRules>(
+  known: A,
+  ids: readonly string[],
+  usual: readonly AudienceId[] = [...known.keys()],
+): Audience[] {
+  const chosen = ids.length === 0 ? usual : [...new Set(ids)]
   return chosen.map((id) => {
     const audience = known.get(id as AudienceId)
     if (!audience)

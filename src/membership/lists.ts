@@ -17,8 +17,22 @@ export async function readImportedLists(store: Store): Promise<Set<AudienceId>> 
 export const listsOf = (rule: ResolvedRule): AudienceId[] =>
   clausesOf(rule).flatMap(({ leaf }) => (leaf.kind === 'list' ? [leaf.id] : []))
 
+type Named = {
+  readonly segments: AudienceRules
+  readonly nodes: AudienceRules
+  readonly destinations: readonly { readonly audiences: readonly { readonly audience: AudienceId }[] }[]
+}
+
+/** Every audience that there is, and those that a build without names is about: of the taxonomy's nodes, only those that somebody receives. */
+export function audiencesOf({ segments, nodes, destinations }: Named, imported: ReadonlySet<AudienceId>) {
+  const received = new Set(destinations.flatMap(({ audiences }) => audiences.map(({ audience }) => audience)))
+  const known = withLists(new Map([...segments, ...nodes]), imported)
+  const usual = [...known.keys()].filter((id) => !nodes.has(id) || received.has(id))
+  return { known, usual }
+}
+
 /** Segments and lists: an imported list, or one that a rule names, is an audience of its own, of those of its ids that are known visitors. */
-export function withLists(segments: AudienceRules, imported: ReadonlySet<AudienceId>): AudienceRules {
+function withLists(segments: AudienceRules, imported: ReadonlySet<AudienceId>): AudienceRules {
   const named = [...segments.values()].flatMap(({ rule }) => listsOf(rule))
   const lists = [...new Set([...imported, ...named])].filter((id) => !segments.has(id))
   return new Map([...segments, ...lists.map((id) => [id, { rule: { kind: 'list', id } }] as const)])

@@ -19,6 +19,15 @@ const kindOf = (value: unknown): string =>
 
 export class Checker {
   readonly problems: Problem[] = []
+  /** What is allowed and yet hardly meant. */
+  readonly warnings: Problem[] = []
+
+  /** Event names that rules ask for, where they stand. */
+  readonly named: { readonly path: ProblemPath; readonly name: string }[] = []
+
+  unlikely(path: ProblemPath, message: string): void {
+    this.warnings.push({ path, at: 'value', message })
+  }
 
   value(path: ProblemPath, message: string): undefined {
     this.problems.push({ path, at: 'value', message })

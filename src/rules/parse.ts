@@ -6,6 +6,7 @@ import type { Checker, Mapping } from './checker.ts'
 import { MEASURE_KEYS, parseMeasure } from './parse-measure.ts'
 import { parseWhere } from './parse-where.ts'
 import type { EventCondition, EventFilter, ProblemPath, Rule, Sequence } from './rule.ts'
+import { warnOfGap, warnOfMeasure } from './unlikely.ts'
 
 /** Groups and references stand alone in their mapping. */
 const GROUP_KEYS = ['all', 'any', 'not', 'segment', 'list'] as const
@@ -23,11 +24,12 @@ export type RuleLimits = { readonly retentionMs: number }
 function parseEvents(check: Checker, value: unknown, path: ProblemPath): string[] | undefined {
   const list = Array.isArray(value) ? check.list(value, path, '`event`') : [value]
   return list?.flatMap((name, i) => {
-    if (isEventName(name)) return [name]
-    check.value(
-      Array.isArray(value) ? [...path, i] : path,
-      'an event name is a lower-case letter and at most 63 letters, digits or `_` after it',
-    )
+    const at = Array.isArray(value) ? [...path, i] : path
+    if (isEventName(name)) {
+      check.named.push({ path: at, name })
+      return [name]
+    }
+    check.value(at, 'an event name is a lower-case letter and at most 63 letters, digits or `_` after it')
     return []
   })
 }
@@ -61,7 +63,9 @@ function parseFilter(check: Checker, mapping: Mapping, path: ProblemPath): Event
 function parseCondition(check: Checker, mapping: Mapping, path: ProblemPath, limits: RuleLimits): EventCondition {
   check.unknownKeys(mapping, path, RULE_KEYS, 'a rule')
   const withinMs = parseWithin(check, mapping, path, limits)
-  return { kind: 'events', ...parseFilter(check, mapping, path), withinMs, measure: parseMeasure(check, mapping, path) }
+  const measure = parseMeasure(check, mapping, path)
+  warnOfMeasure(check, measure, withinMs, path)
+  return { kind: 'events', ...parseFilter(check, mapping, path), withinMs, measure }
 }
 
 function parseSequence(check: Checker, mapping: Mapping, path: ProblemPath, limits: RuleLimits): Sequence {
@@ -79,7 +83,9 @@ function parseSequence(check: Checker, mapping: Mapping, path: ProblemPath, limi
     return parseFilter(check, step, [...at, n])
   })
   const gapMs = mapping['gap'] === undefined ? undefined : parseSpan(check, 'gap', mapping['gap'], [...path, 'gap'], limits)
-  return { kind: 'sequence', steps, gapMs, withinMs: parseWithin(check, mapping, path, limits) }
+  const withinMs = parseWithin(check, mapping, path, limits)
+  warnOfGap(check, gapMs, withinMs, path)
+  return { kind: 'sequence', steps, gapMs, withinMs }
 }
 
 /** Undefined, with its problems in `check`, where the value is no rule. What comes back is only good when `check` holds no problem. */

@@ -12,9 +12,10 @@ import type { Classify } from '../taxonomy/classify.ts'
 import type { Taxonomy } from '../taxonomy/tree.ts'
 import { type ConfigError, type Document, parseConfigFile } from './document.ts'
 import { readItems } from './items.ts'
+import { type NodeAudience, nodeAudiences } from './nodes.ts'
 import { problemsOf } from './problems.ts'
 import { destinationSchema, settingsSchema, sourceSchema } from './schema.ts'
-import { readSegments, type SegmentSettings, type Segments } from './segments.ts'
+import { type EventPlace, readSegments, type SegmentSettings, type Segments } from './segments.ts'
 import { readTaxonomies, TAXONOMY_TABLES, type TableFile, type TaxonomyFiles } from './taxonomy.ts'
 
 export type Source = {
@@ -41,6 +42,12 @@ export type Destination = {
 export type Settings = {
   readonly sources: ReadonlyMap<string, Source>
   readonly segments: ReadonlyMap<AudienceId, SegmentSettings>
+  /** Nodes of the audience taxonomy that have segments; they are built where a destination receives them, or when they are asked for. */
+  readonly nodes: ReadonlyMap<AudienceId, NodeAudience>
+  /** What is allowed and yet hardly meant. */
+  readonly warnings: readonly ConfigError[]
+  /** Event names that rules ask for. */
+  readonly named: readonly EventPlace[]
   readonly destinations: readonly Destination[]
   readonly retentionMs: number
   /** What building audiences may use in the engine. */
@@ -165,6 +172,7 @@ function readSources(document: Document | undefined, errors: ConfigError[]): Map
 function readDestinations(
   documents: readonly Document[],
   { segments, whole }: Segments,
+  nodes: ReadonlyMap<AudienceId, NodeAudience>,
   minimumExport: number,
   errors: ConfigError[],
 ): Destination[] {
@@ -178,7 +186,7 @@ function readDestinations(
       const audiences = destination.audiences.map((entry, n) => {
         const as = entry.as ?? entry.audience
         const at = [...path, 'audiences', n]
-        if (whole && !segments.has(entry.audience as AudienceId))
+        if (whole && !segments.has(entry.audience as AudienceId) && !nodes.has(entry.audience as AudienceId))
           report({ path: [...at, 'audience'], at: 'value', message: `unknown audience \`${entry.audience}\`` })
         if (folders.has(as)) report({ path: at, at: 'value', message: `two audiences are sent as \`${as}\`` })
         folders.add(as)
@@ -228,7 +236,8 @@ export function loadSettings(directory: string, environment: Readonly<Record<str
     errors,
   )
   const segments = readSegments(inFolder('segments'), { retentionMs: general.retention }, taxonomies, errors)
-  const destinations = readDestinations(inFolder('destinations'), segments, general.privacy.minimum_export, errors)
+  const nodes = nodeAudiences(segments.segments, taxonomies.audience)
+  const destinations = readDestinations(inFolder('destinations'), segments, nodes, general.privacy.minimum_export, errors)
   errors.push(...unknownPublisherSources(documents.get('settings.yaml'), general.tcf.publisher_mode, sources))
   if (errors.length > 0)
     throw new ConfigurationError(errors.sort((a, b) => a.file.localeCompare(b.file) || a.line - b.line || a.column - b.column))
@@ -245,6 +254,9 @@ export function loadSettings(directory: string, environment: Readonly<Record<str
   return Object.freeze({
     sources: new Map(judged),
     segments: segments.segments,
+    nodes,
+    warnings: segments.warnings,
+    named: segments.named,
     destinations,
     retentionMs: general.retention,
     memoryBytes: general.segmenter.memory,

@@ -96,7 +96,12 @@ function checkNode(check: Checker, id: string, path: ProblemPath, { audience, re
 }
 
 type Draft = Segment & Omit<SegmentSettings, 'rule' | 'file'> & { readonly document: Document }
-type Drafts = { readonly byId: Map<AudienceId, Draft>; readonly ids: Set<string> }
+type Drafts = {
+  readonly byId: Map<AudienceId, Draft>
+  readonly ids: Set<string>
+  readonly warnings: ConfigError[]
+  readonly named: EventPlace[]
+}
 
 /** False where a segment of the file could not be read. */
 function readFile(
@@ -117,6 +122,10 @@ function readFile(
     if (value?.taxonomy !== undefined) checkNode(check, value.taxonomy, [...path, 'taxonomy'], taxonomies)
     const tests = value?.tests.map((test, n) => segmentTest(check, test, [...path, 'tests', n])) ?? []
     errors.push(...check.problems.map((problem) => document.locate(problem)))
+    drafts.named.push(
+      ...check.named.map(({ path: at, name }) => ({ name, ...document.locate({ path: at, at: 'value', message: '' }) })),
+    )
+    drafts.warnings.push(...check.warnings.map((problem) => document.locate(problem)))
     const id = value?.id as AudienceId | undefined
     if (value && rule && id) drafts.byId.set(id, { id, rule, name: value.name ?? id, taxonomy: value.taxonomy, document, tests })
     else whole = false
@@ -124,10 +133,16 @@ function readFile(
   return whole
 }
 
+/** An event name that a rule asks for, and where. */
+export type EventPlace = { readonly name: string; readonly file: string; readonly line: number; readonly column: number }
+
 export type Segments = {
   readonly segments: Map<AudienceId, SegmentSettings>
   /** False: some segment could not be read, so a name that nobody defines may be its. */
   readonly whole: boolean
+  /** What is allowed and yet hardly meant. */
+  readonly warnings: readonly ConfigError[]
+  readonly named: readonly EventPlace[]
 }
 
 export function readSegments(
@@ -136,7 +151,7 @@ export function readSegments(
   taxonomies: Taxonomies,
   errors: ConfigError[],
 ): Segments {
-  const drafts: Drafts = { byId: new Map(), ids: new Set() }
+  const drafts: Drafts = { byId: new Map(), ids: new Set(), warnings: [], named: [] }
   const whole = documents.map((document) => readFile(document, limits, taxonomies, errors, drafts)).every(Boolean)
   const segments = new Map<AudienceId, SegmentSettings>()
   for (const draft of drafts.byId.values()) {
@@ -148,5 +163,5 @@ export function readSegments(
       segments.set(id, { id, name, taxonomy, file: document.file, rule, tests })
     }
   }
-  return { segments, whole }
+  return { segments, whole, warnings: drafts.warnings, named: drafts.named }
 }

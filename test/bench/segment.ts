@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util'
 import { startProgress } from '../../src/commands/progress.ts'
 import { migrate } from '../../src/engine/migrate.ts'
 import { openStore, type Store } from '../../src/engine/store.ts'
-import { type Audience, limitsFor, passOver } from '../../src/membership/pass.ts'
+import { type Audience, passOver } from '../../src/membership/pass.ts'
 import { KINDS, kindOf, manyAudiences } from './audiences.ts'
 import { enginePid } from './cpu.ts'
 import { fillNetwork } from './network-data.ts'
@@ -48,7 +48,7 @@ async function inOnePass(store: Store, audiences: readonly Audience[], moment: M
     progress.add(share * 100 - shown)
     shown = share * 100
   }
-  await passOver(store, { audiences, moment, limits: limitsFor(memoryBytes), onShare }, async ({ sql, values, settings }) => {
+  await passOver(store, { audiences, moment, limits: { memoryBytes }, onShare }, async ({ sql, values, settings }) => {
     const rows = await store.rows<{ audience: number; size: number }>({
       owner: 'bench.pass',
       sql: `SELECT arrayJoin(held) AS audience, count() AS size FROM (${sql}) GROUP BY audience`,
