@@ -45,9 +45,9 @@ export async function run(argv: readonly string[]): Promise<number> {
       const demo = await import('./commands/demo.ts')
       await demo.demo(flags, (outcome) => finish(outcome, flags))
     })
-  command('check', 'validate the configuration').action(async (flags: Flags) =>
-    finish(await (await import('./commands/check.ts')).check(flags), flags),
-  )
+  command('check', 'validate the configuration')
+    .option('--schema <dir>', 'also write the JSON Schemas of the files there, for editors')
+    .action(async (flags: Flags & { schema?: string }) => finish(await (await import('./commands/check.ts')).check(flags), flags))
   command('test', 'run the tests of the segments').action(async (flags: Flags) =>
     finish((await import('./commands/test.ts')).test(flags), flags),
   )

@@ -1,8 +1,9 @@
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { findUnseen } from '../insight/unseen.ts'
 import type { ConfigError } from '../settings/document.ts'
 import { type Environment, readEnvironment } from '../settings/environment.ts'
+import { jsonSchemas } from '../settings/json-schema.ts'
 import { ConfigurationError, loadSettings, type Settings } from '../settings/load.ts'
 import { now, openReadyStore } from '../wire.ts'
 import type { Flags } from './context.ts'
@@ -21,9 +22,17 @@ async function unseen(environment: Environment, { named, retentionMs }: Settings
   }
 }
 
+/** Written where an editor looks for them: `config/.schema` is where the sample files point to. */
+function writeSchemas(directory: string): void {
+  mkdirSync(directory, { recursive: true })
+  for (const [name, schema] of Object.entries(jsonSchemas()))
+    writeFileSync(join(directory, name), `${JSON.stringify(schema, null, 2)}\n`)
+}
+
 /** `check`: validates the configuration. Exit code 2 with errors; what is merely unlikely is told on standard error. */
-export async function check(flags: Flags): Promise<Outcome & { readonly exitCode: number }> {
+export async function check(flags: Flags & { readonly schema?: string }): Promise<Outcome & { readonly exitCode: number }> {
   const environment = readEnvironment(process.env, flags)
+  if (flags.schema !== undefined) writeSchemas(flags.schema)
   try {
     const settings = loadSettings(environment.config, process.env)
     const { segments, sources, destinations } = settings

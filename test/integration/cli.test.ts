@@ -134,11 +134,11 @@ describe('check', () => {
 
   it('A configuration without mistakes is ok, and so is an empty one', async () => {
     project = scratchProject()
-    expect(await runJson(project, ['check'])).toEqual({ ok: true, errors: [] })
+    expect(await runJson(project, ['check'])).toEqual({ ok: true, errors: [], warnings: [] })
     expect(await runCommand(project, ['check'])).toMatchObject({ exitCode: 0, stderr: '' })
     project.remove()
     project = scratchProject({})
-    expect(await runJson(project, ['check'])).toEqual({ ok: true, errors: [] })
+    expect(await runJson(project, ['check'])).toEqual({ ok: true, errors: [], warnings: [] })
   })
 })
 
