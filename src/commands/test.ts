@@ -13,10 +13,12 @@ type Failure = {
   readonly got: 'in' | 'out'
 }
 
+const listedIn = (lists: readonly string[]) => ({ isListed: (list: string) => lists.includes(list) })
+
 function failures(segment: SegmentSettings, retentionMs: number): { tests: number; failed: Failure[][] } {
-  const failed = segment.tests.map(({ name, history, expect }) =>
+  const failed = segment.tests.map(({ name, lists, history, expect }) =>
     expect.flatMap(({ atMs, is }): Failure[] => {
-      const got = isMember(segment.rule, history, atMs, retentionMs) ? 'in' : 'out'
+      const got = isMember(segment.rule, history, atMs, retentionMs, listedIn(lists)) ? 'in' : 'out'
       return got === is ? [] : [{ segment: segment.id, test: name, at: isoOf(atMs), expected: is, got }]
     }),
   )
@@ -33,7 +35,9 @@ export function test(flags: Flags): Outcome {
   const coverage = [...settings.segments.values()]
     .filter(({ tests }) => tests.length > 0)
     .map(({ id, rule, tests }) => {
-      const looks = tests.flatMap(({ history, expect }) => expect.map(({ atMs }) => ({ history, atMs })))
+      const looks = tests.flatMap(({ lists, history, expect }) =>
+        expect.map(({ atMs }) => ({ history, atMs, facts: listedIn(lists) })),
+      )
       return { segment: id, ...coverageOf(rule, looks, settings.retentionMs) }
     })
   const clauses = coverage.reduce((sum, item) => sum + item.clauses, 0)

@@ -4,9 +4,10 @@
 import { MadeleineError } from '../core/errors.ts'
 import type { AudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
+import { listsOf } from '../rules/clauses.ts'
 import type { ResolvedRule } from '../rules/rule.ts'
 import { readLatestBuilds } from './latest.ts'
-import { listsOf, readImportedLists } from './lists.ts'
+import { readImportedLists } from './lists.ts'
 import { type Audience, DEFAULT_LIMITS, type PassLimits, passOver } from './pass.ts'
 
 export type AudienceRules = ReadonlyMap<AudienceId, { readonly rule: ResolvedRule }>

@@ -2,8 +2,7 @@
 
 import type { AudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
-import { clausesOf } from '../rules/clauses.ts'
-import type { ResolvedRule } from '../rules/rule.ts'
+import { listsOf } from '../rules/clauses.ts'
 import type { AudienceRules } from './build.ts'
 
 export async function readImportedLists(store: Store): Promise<Set<AudienceId>> {
@@ -13,9 +12,6 @@ export async function readImportedLists(store: Store): Promise<Set<AudienceId>> 
   })
   return new Set(rows.map(({ list }) => list))
 }
-
-export const listsOf = (rule: ResolvedRule): AudienceId[] =>
-  clausesOf(rule).flatMap(({ leaf }) => (leaf.kind === 'list' ? [leaf.id] : []))
 
 type Named = {
   readonly segments: AudienceRules

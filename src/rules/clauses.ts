@@ -1,5 +1,6 @@
 // The conditions that a rule is made of, one by one.
 
+import type { AudienceId } from '../core/ids.ts'
 import type { Leaf, ResolvedRule } from './rule.ts'
 
 export type Clause = {
@@ -7,6 +8,10 @@ export type Clause = {
   readonly path: string
   readonly leaf: Leaf
 }
+
+/** Imported lists that the rule names. */
+export const listsOf = (rule: ResolvedRule): AudienceId[] =>
+  clausesOf(rule).flatMap(({ leaf }) => (leaf.kind === 'list' ? [leaf.id] : []))
 
 /** The conditions of a rule, in its order. */
 export function clausesOf(rule: ResolvedRule, path = ''): Clause[] {

@@ -6,7 +6,9 @@ import type { z } from 'zod'
 import type { ConsentPolicy } from '../consent/signals.ts'
 import { MadeleineError } from '../core/errors.ts'
 import type { AudienceId } from '../core/ids.ts'
+import { nearest } from '../core/nearest.ts'
 import { type PermissionSet, permissionSet } from '../core/permissions.ts'
+import { listsOf } from '../rules/clauses.ts'
 import type { Problem } from '../rules/rule.ts'
 import type { Classify } from '../taxonomy/classify.ts'
 import type { Taxonomy } from '../taxonomy/tree.ts'
@@ -172,10 +174,12 @@ function readSources(document: Document | undefined, errors: ConfigError[]): Map
 function readDestinations(
   documents: readonly Document[],
   { segments, whole }: Segments,
-  nodes: ReadonlyMap<AudienceId, NodeAudience>,
+  /** What may be received beside segments. */
+  others: readonly AudienceId[],
   minimumExport: number,
   errors: ConfigError[],
 ): Destination[] {
+  const known = new Set([...segments.keys(), ...others])
   const destinations: Destination[] = []
   const ids = new Set<string>()
   for (const document of documents) {
@@ -186,8 +190,11 @@ function readDestinations(
       const audiences = destination.audiences.map((entry, n) => {
         const as = entry.as ?? entry.audience
         const at = [...path, 'audiences', n]
-        if (whole && !segments.has(entry.audience as AudienceId) && !nodes.has(entry.audience as AudienceId))
-          report({ path: [...at, 'audience'], at: 'value', message: `unknown audience \`${entry.audience}\`` })
+        if (whole && !known.has(entry.audience as AudienceId)) {
+          const meant = nearest(entry.audience, [...known])
+          const hint = meant === undefined ? '' : `; did you mean \`${meant}\`?`
+          report({ path: [...at, 'audience'], at: 'value', message: `unknown audience \`${entry.audience}\`${hint}` })
+        }
         if (folders.has(as)) report({ path: at, at: 'value', message: `two audiences are sent as \`${as}\`` })
         folders.add(as)
         return { audience: entry.audience as AudienceId, as }
@@ -237,7 +244,9 @@ export function loadSettings(directory: string, environment: Readonly<Record<str
   )
   const segments = readSegments(inFolder('segments'), { retentionMs: general.retention }, taxonomies, errors)
   const nodes = nodeAudiences(segments.segments, taxonomies.audience)
-  const destinations = readDestinations(inFolder('destinations'), segments, nodes, general.privacy.minimum_export, errors)
+  const lists = [...segments.segments.values()].flatMap(({ rule }) => listsOf(rule))
+  const others = [...nodes.keys(), ...lists]
+  const destinations = readDestinations(inFolder('destinations'), segments, others, general.privacy.minimum_export, errors)
   errors.push(...unknownPublisherSources(documents.get('settings.yaml'), general.tcf.publisher_mode, sources))
   if (errors.length > 0)
     throw new ConfigurationError(errors.sort((a, b) => a.file.localeCompare(b.file) || a.line - b.line || a.column - b.column))

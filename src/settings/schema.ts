@@ -138,6 +138,7 @@ export const segmentSchema = z.strictObject({
     .array(
       z.strictObject({
         name: text,
+        lists: z.array(audienceId).default([]),
         events: z.array(z.record(z.string(), z.unknown())),
         at: z.string().optional(),
         expect: z.union(

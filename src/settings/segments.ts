@@ -19,6 +19,8 @@ import type { Taxonomies } from './taxonomy.ts'
 
 export type SegmentTest = {
   readonly name: string
+  /** Imported lists that hold the visitor. */
+  readonly lists: readonly string[]
   readonly history: readonly Event[]
   readonly expect: readonly { readonly atMs: number; readonly is: 'in' | 'out' }[]
 }
@@ -82,7 +84,12 @@ function segmentTest(check: Checker, raw: RawTest, path: ProblemPath): SegmentTe
     typeof raw.expect === 'string'
       ? [{ atMs: at(raw.at, [...path, 'at']), is: raw.expect }]
       : raw.expect.map((item, i) => ({ atMs: at(item.at, [...path, 'expect', i, 'at']), is: item.is }))
-  return { name: raw.name, history: raw.events.flatMap((event, i) => testEvents(check, event, [...path, 'events', i])), expect }
+  return {
+    name: raw.name,
+    lists: raw.lists,
+    history: raw.events.flatMap((event, i) => testEvents(check, event, [...path, 'events', i])),
+    expect,
+  }
 }
 
 /** A segment's place among the audiences of the taxonomy. */

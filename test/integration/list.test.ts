@@ -9,7 +9,11 @@ const CONFIG = {
   ...OPEN_CONFIG,
   'config/settings.yaml': 'consent: { no_signal: allow }\nprivacy: { minimum_report: 2, minimum_export: 1 }\n',
   'config/segments/all.yaml': `segments:
-  - { id: customers-back, when: { all: [{ list: customers }, { event: page_view }] } }
+  - id: customers-back
+    when: { all: [{ list: customers }, { event: page_view }] }
+    tests:
+      - { name: a customer, lists: [customers], events: [{ ts: 2026-11-20T10:00:00Z }], at: 2026-11-20T11:00:00Z, expect: in }
+      - { name: another, lists: [others], events: [{ ts: 2026-11-20T10:00:00Z }], at: 2026-11-20T11:00:00Z, expect: out }
   - { id: strangers, when: { not: { list: customers } } }
   - { id: waiting, when: { any: [{ list: never-imported }, { event: click }] } }
 `,
@@ -56,6 +60,10 @@ describe('a list', () => {
       customers: new Set([visitorNumber(2)]),
       'customers-back': new Set([visitorNumber(2)]),
     })
+  })
+
+  it('is what a test says it is', async () => {
+    expect(await runJson(project, ['test'])).toMatchObject({ passed: 2, failed: 0 })
   })
 
   it('may not have the id of a segment, and an empty file is no list', async () => {

@@ -145,6 +145,10 @@ describe('a configuration', () => {
     const good = '    connector: file\n    settings: { path: out }\n    audiences: [{ audience: a }]\n'
     expect(errors(destination(good))).toEqual([])
     expect(errors(destination(good.replace('audience: a', 'audience: b')))).toEqual(['5:29 unknown audience `b`'])
+    const listed = { ...destination(good.replace('audience: a', 'audience: crm-list')), ...segment('{ list: crm-list }') }
+    expect(errors(listed)).toEqual([]) // a list that some rule names
+    const mistaken = { ...destination(good.replace('audience: a', 'audience: crm-lst')), ...segment('{ list: crm-list }') }
+    expect(errors(mistaken)).toEqual(['5:29 unknown audience `crm-lst`; did you mean `crm-list`?'])
     expect(errors(destination(good.replace('file', 'ftp')))).toEqual([expect.stringMatching(/^3:16 .*connector/)])
     expect(errors(destination(good.replace('audience: a', 'audience: a, as: ../up')))).toEqual([
       expect.stringMatching(/^5:36 .*`as`/),
