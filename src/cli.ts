@@ -76,6 +76,13 @@ export async function run(argv: readonly string[]): Promise<number> {
   command('build [id...]', 'bring audiences up to date').action(async (ids: string[], flags: Flags) =>
     finish(await (await import('./commands/build.ts')).build(ids, flags), flags),
   )
+  command('plan [id...]', 'what a build would change, exactly, without changing it')
+    .option('--markdown', 'a table for a pull request')
+    .option('--max-shrink <percent>', 'exit code 4 if an audience would lose more of its members')
+    .option('--max-growth <percent>', 'exit code 4 if an audience would grow by more')
+    .action(async (ids: string[], flags: import('./commands/plan.ts').PlanFlags) =>
+      finish(await (await import('./commands/plan.ts')).plan(ids, flags), flags),
+    )
   command('members <id...>', "an audience's members")
     .option('--as-of <time>', "today's rules on the events up to a moment")
     .action(async (ids: string[], flags: Flags & { asOf?: string }) =>

@@ -4,7 +4,7 @@ import { audiencesOf, readImportedLists } from '../membership/lists.ts'
 import { expireUnlessServed, now, withEvents } from '../wire.ts'
 import { type Flags, readContext } from './context.ts'
 import { type Outcome, table } from './output.ts'
-import { startProgress } from './progress.ts'
+import { shareProgress } from './progress.ts'
 
 /** `build [ID...]`: brings audiences up to date. */
 export async function build(ids: readonly string[], flags: Flags): Promise<Outcome> {
@@ -13,15 +13,9 @@ export async function build(ids: readonly string[], flags: Flags): Promise<Outco
   const result = await withEvents(environment, async (store) => {
     const { known, usual } = audiencesOf(settings, await readImportedLists(store))
     const audiences = chooseAudiences(known, ids, usual)
-    const progress = startProgress('building', 100, '%')
-    let shown = 0
-    const onShare = (share: number): void => {
-      progress.add(share * 100 - shown)
-      shown = share * 100
-    }
-    const built = await buildAudiences(store, { audiences, retentionMs, now, limits: { memoryBytes }, onShare }).finally(
-      progress.done,
-    )
+    const progress = shareProgress('building')
+    const options = { audiences, retentionMs, now, limits: { memoryBytes }, onShare: progress.share }
+    const built = await buildAudiences(store, options).finally(progress.done)
     await expireUnlessServed(environment, store, retentionMs) // a directory that only commands open has no server to do it
     return built
   })

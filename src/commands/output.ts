@@ -23,12 +23,17 @@ export function printError(error: unknown): number {
   return 1
 }
 
+const shown = (cell: string | number): string => (typeof cell === 'number' ? cell.toLocaleString('en-US') : cell)
+
+/** For a pull request; numbers to the right. */
+export function markdownTable(header: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const rule = header.map((_, i) => (typeof rows[0]?.[i] === 'number' ? '---:' : '---'))
+  return [header, rule, ...rows.map((row) => row.map(shown))].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+}
+
 /** Columns aligned by their longest cell; numbers to the right. */
 export function table(header: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
-  const cells = [
-    header,
-    ...rows.map((row) => row.map((cell) => (typeof cell === 'number' ? cell.toLocaleString('en-US') : cell))),
-  ]
+  const cells = [header, ...rows.map((row) => row.map(shown))]
   const widths = header.map((_, i) => Math.max(...cells.map((row) => row[i]?.length ?? 0)))
   return cells
     .map((row, r) =>

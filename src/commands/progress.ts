@@ -28,3 +28,16 @@ export function startProgress(label: string, total: number, unit: string): Progr
     done: () => bar.stop(),
   }
 }
+
+/** Of work that knows which share of it is done. */
+export function shareProgress(label: string): { readonly share: (done: number) => void; readonly done: () => void } {
+  const progress = startProgress(label, 100, '%')
+  let shown = 0
+  return {
+    share(done) {
+      progress.add(done * 100 - shown)
+      shown = done * 100
+    },
+    done: progress.done,
+  }
+}

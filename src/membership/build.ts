@@ -81,24 +81,27 @@ async function dropOldBuilds(store: Store): Promise<void> {
     await store.run({ owner: 'membership.sweep', sql: `ALTER TABLE madeleine.members DROP PARTITION ${BigInt(partition)}` })
 }
 
-export async function buildAudiences(
+export type BuildOptions = {
+  readonly audiences: readonly Audience[]
+  readonly retentionMs: number
+  readonly now: () => number
+  readonly limits?: PassLimits
+  readonly onShare?: ((share: number) => void) | undefined
+}
+
+type Evaluated = BuildResult & { readonly build: number }
+
+/** The members of the audiences now, stored under a number that is no build yet, and counted against the last build of each. */
+async function evaluateBuild(
   store: Store,
-  options: {
-    readonly audiences: readonly Audience[]
-    readonly retentionMs: number
-    readonly now: () => number
-    readonly limits?: PassLimits
-    readonly onShare?: ((share: number) => void) | undefined
-  },
-): Promise<BuildResult> {
-  const { audiences, retentionMs, now, limits = DEFAULT_LIMITS } = options
+  { audiences, retentionMs, now, limits = DEFAULT_LIMITS, onShare }: BuildOptions,
+): Promise<Evaluated> {
   const asOfMs = now()
   const latest = await readLatestBuilds(store, retentionMs, asOfMs)
   // Builds are numbered by their moment; a clock that went back must not put a new build behind an old one.
   const build = Math.max(asOfMs, ...[...latest.values()].map((known) => known.build + 1))
-  if (audiences.length === 0) return { asOfMs, audiences: [] }
   const ids = audiences.map(({ id }) => id)
-  const pass = { audiences, moment: { atMs: asOfMs, retentionMs, nowMs: asOfMs }, limits, onShare: options.onShare }
+  const pass = { audiences, moment: { atMs: asOfMs, retentionMs, nowMs: asOfMs }, limits, onShare }
   await passOver(store, pass, ({ sql, values, settings }) =>
     store.run({
       owner: 'membership.build',
@@ -111,12 +114,18 @@ export async function buildAudiences(
   const previous = new Map([...latest].map(([id, known]) => [id, known.build]))
   const counted = await countChanges(store, build, previous, ids)
   const imported = await readImportedLists(store)
-  const built = audiences.map(({ id, rule }): BuiltAudience => {
+  const evaluated = audiences.map(({ id, rule }): BuiltAudience => {
     const { size = 0, entered = 0, left = 0 } = counted.get(id) ?? {}
     const isWaiting = listsOf(rule).some((list) => !imported.has(list))
     return { id, size, entered, left, state: isWaiting ? 'waiting_for_list' : 'complete' }
   })
-  const rows = built.map(({ id, size, entered, left }) =>
+  return { asOfMs, build, audiences: evaluated }
+}
+
+export async function buildAudiences(store: Store, options: BuildOptions): Promise<BuildResult> {
+  if (options.audiences.length === 0) return { asOfMs: options.now(), audiences: [] }
+  const { asOfMs, build, audiences } = await evaluateBuild(store, options)
+  const rows = audiences.map(({ id, size, entered, left }) =>
     JSON.stringify({ build, as_of: asOfMs, audience: id, size, entered, left }),
   )
   await store.insertLines({
@@ -125,5 +134,13 @@ export async function buildAudiences(
     lines: Buffer.from(`${rows.join('\n')}\n`),
   })
   await dropOldBuilds(store)
-  return { asOfMs, audiences: built }
+  return { asOfMs, audiences }
+}
+
+/** What a build would do now: evaluated as a build is, and put away. What a killed one leaves, the next build sweeps away. */
+export async function previewBuild(store: Store, options: BuildOptions): Promise<BuildResult> {
+  if (options.audiences.length === 0) return { asOfMs: options.now(), audiences: [] }
+  const { asOfMs, build, audiences } = await evaluateBuild(store, options)
+  await store.run({ owner: 'membership.preview', sql: `ALTER TABLE madeleine.members DROP PARTITION ${BigInt(build)}` })
+  return { asOfMs, audiences }
 }
