@@ -88,6 +88,10 @@ export async function run(argv: readonly string[]): Promise<number> {
     .action(async (ids: string[], flags: Flags & { asOf?: string }) =>
       finish(await (await import('./commands/members.ts')).members(ids, flags), flags),
     )
+  command('why <visitor> <id>', 'why a visitor is in an audience or not, and when that turns').action(
+    async (visitor: string, id: string, flags: Flags) =>
+      finish(await (await import('./commands/why.ts')).why(visitor, id, flags), flags),
+  )
   command('export [destination...]', 'deliver what changed')
     .option('--full', 'the whole audience instead of the changes')
     .option('--dry-run', 'say what would be delivered, deliver nothing')

@@ -102,7 +102,7 @@ export function compares<N extends number | bigint>(n: N, comparison: Comparison
   return comparison.every(({ operator, than }) => (operator === 'eq' ? n === than : inOrder(n, operator, than)))
 }
 
-const passes = ({ events, where }: EventFilter, event: Event): boolean =>
+export const passes = ({ events, where }: EventFilter, event: Event): boolean =>
   (events === undefined || events.includes(event.event)) && where.every((match) => matches(event, match))
 
 /** A pause of this length begins a new session. */
@@ -124,31 +124,37 @@ function countSessions(all: readonly number[], moments: ReadonlySet<number>): nu
 }
 
 /** What the rules see of one visitor: visible events in order of time. */
-type Seen = { readonly history: readonly Event[]; readonly atMs: number; readonly isListed: (list: AudienceId) => boolean }
+export type Seen = { readonly history: readonly Event[]; readonly atMs: number; readonly isListed: (list: AudienceId) => boolean }
 
 const inWindow = ({ history, atMs }: Seen, withinMs: number): Event[] =>
   history.filter(({ ts }) => ts > atMs - withinMs && ts <= atMs)
 
-function conditionHolds(condition: EventCondition, seen: Seen): boolean {
-  const { measure } = condition
-  const counted = inWindow(seen, condition.withinMs).filter((event) => passes(condition, event))
+/** The events that count for a condition, in order. */
+export const countedEvents = (condition: EventFilter & { readonly withinMs: number }, seen: Seen): Event[] =>
+  inWindow(seen, condition.withinMs).filter((event) => passes(condition, event))
+
+/** What they come to: a number, or the sum of a field in millionths. */
+export function measured({ measure }: EventCondition, counted: readonly Event[], { history }: Seen): number | bigint {
   switch (measure.kind) {
     case 'count':
-      return compares(counted.length, measure.comparison)
+      return counted.length
     case 'days':
-      return compares(new Set(counted.map(({ ts }) => Math.floor(ts / DAY_MS))).size, measure.comparison)
+      return new Set(counted.map(({ ts }) => Math.floor(ts / DAY_MS))).size
     case 'sessions': {
-      const all = seen.history.map(({ ts }) => ts)
-      return compares(countSessions(all, new Set(counted.map(({ ts }) => ts))), measure.comparison)
+      const all = history.map(({ ts }) => ts)
+      return countSessions(all, new Set(counted.map(({ ts }) => ts)))
     }
     case 'sum':
-      return compares(
-        counted.reduce((sum, event) => sum + (event[measure.field] ?? 0n), 0n),
-        measure.comparison,
-      )
+      return counted.reduce((sum, event) => sum + (event[measure.field] ?? 0n), 0n)
     default:
       return assertNever(measure)
   }
+}
+
+function conditionHolds(condition: EventCondition, seen: Seen): boolean {
+  const value = measured(condition, countedEvents(condition, seen), seen)
+  // A sum is compared in millionths, everything else as a number: the plan of the types, which the compiler cannot see through the pair.
+  return compares(value as bigint, condition.measure.comparison as Comparison<bigint>)
 }
 
 /**
@@ -171,7 +177,7 @@ function sequenceHolds({ steps, gapMs, withinMs }: Sequence, seen: Seen): boolea
   return ends.at(-1) !== undefined
 }
 
-function holds(rule: ResolvedRule, seen: Seen): boolean {
+export function holds(rule: ResolvedRule, seen: Seen): boolean {
   switch (rule.kind) {
     case 'all':
       return rule.rules.every((item) => holds(item, seen))
@@ -197,7 +203,7 @@ export type VisitorFacts = {
   readonly isListed?: (list: AudienceId) => boolean
 }
 
-function lookAt(
+export function lookAt(
   history: readonly Event[],
   atMs: number,
   retentionMs: number,

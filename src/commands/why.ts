@@ -1,0 +1,55 @@
+import { MadeleineError } from '../core/errors.ts'
+import { parseVisitorId } from '../core/ids.ts'
+import { isoOf } from '../core/time.ts'
+import { chooseAudiences } from '../membership/build.ts'
+import { audiencesOf, readImportedLists } from '../membership/lists.ts'
+import { readVisitor } from '../membership/visitor.ts'
+import { type Explanation, explain } from '../rules/explain.ts'
+import { now, withEvents } from '../wire.ts'
+import { type Flags, readContext } from './context.ts'
+import type { Outcome } from './output.ts'
+
+/** Events of a clause that are shown to people; \`--json\` has all. */
+const EVENTS_SHOWN = 10
+
+function told({ member, clauses, untilMs }: Explanation, visitor: string, audience: string): string {
+  const lines = clauses.flatMap(({ clause, says, holds, value, events }) => [
+    `${holds ? 'true ' : 'false'} ${clause}: ${says}${value === undefined ? '' : `; found ${value}`}`,
+    ...events
+      .slice(-EVENTS_SHOWN)
+      .map(({ ts, event, source, path }) => `        ${isoOf(ts)} ${event} ${source} ${path}`.trimEnd()),
+  ])
+  const until = untilMs === undefined ? 'time alone changes nothing' : `until ${isoOf(untilMs)}, if nothing more happens`
+  return [`${visitor} is ${member ? '' : 'not '}in ${audience}: ${until}`, ...lines].join('\n')
+}
+
+/** `why VISITOR ID`: each clause true or false now, the events behind it, and when the answer turns. */
+export async function why(visitorText: string, id: string, flags: Flags): Promise<Outcome> {
+  const { environment, settings } = readContext(flags)
+  const visitor = parseVisitorId(visitorText)
+  if (!visitor)
+    throw new MadeleineError('usage', `${visitorText} is no visitor id`, { hint: 'a UUID, as in the cookie before the dot' })
+  const { retentionMs } = settings
+  const explained = await withEvents(environment, async (store) => {
+    const [audience] = chooseAudiences(audiencesOf(settings, await readImportedLists(store)).known, [id])
+    if (!audience) throw new Error('no audience') // chooseAudiences refuses unknown ids
+    const nowMs = now()
+    const { history, facts } = await readVisitor(store, visitor, { nowMs, retentionMs })
+    return { ...explain(audience.rule, history, nowMs, retentionMs, facts), nowMs }
+  })
+  const { member, clauses, untilMs, nowMs } = explained
+  return {
+    json: {
+      visitor,
+      audience: id,
+      at: isoOf(nowMs),
+      member,
+      clauses: clauses.map(({ events, ...clause }) => ({
+        ...clause,
+        events: events.map(({ ts, event, source, path }) => ({ ts: isoOf(ts), event, source, path })),
+      })),
+      until: untilMs === undefined ? null : isoOf(untilMs),
+    },
+    text: told(explained, visitor, id),
+  }
+}

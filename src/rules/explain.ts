@@ -1,0 +1,101 @@
+// Why a visitor is in an audience or not: each clause with the events that it rests on, and the moment at which the answer turns if nothing more happens.
+
+import { decimalText } from '../core/decimal.ts'
+import type { Event } from '../event/event.ts'
+import { clausesOf } from './clauses.ts'
+import { leafText } from './describe.ts'
+import { countedEvents, holds, isMember, lookAt, measured, type Seen, type VisitorFacts } from './evaluate.ts'
+import type { Leaf, ResolvedRule, Sequence } from './rule.ts'
+
+export type ExplainedClause = {
+  /** Where it stands in the rule. */
+  readonly clause: string
+  readonly says: string
+  /** Of the clause by itself: under a `not` it counts the other way round. */
+  readonly holds: boolean
+  /** What was measured; of a sequence, how many of its steps were reached; of a list undefined. */
+  readonly value: string | undefined
+  /** Those that were counted, in order; of a sequence that holds, one event a step. */
+  readonly events: readonly Event[]
+}
+export type Explanation = {
+  readonly member: boolean
+  readonly clauses: readonly ExplainedClause[]
+  /** When the answer turns by the passing of time alone; undefined: it does not. */
+  readonly untilMs: number | undefined
+}
+
+/** Ends of each step, each with the end of the step before that it follows: the nearest one, which a gap allows if any. */
+function chainOf({ steps, gapMs, withinMs }: Sequence, seen: Seen): Event[] {
+  type End = { readonly event: Event; readonly before: End | undefined }
+  let ends: End[] = []
+  let deepest: End | undefined
+  for (const [n, step] of steps.entries()) {
+    const found = countedEvents({ ...step, withinMs }, seen)
+    ends =
+      n === 0
+        ? found.map((event) => ({ event, before: undefined }))
+        : found.flatMap((event) => {
+            const before = ends.findLast((end) => end.event.ts < event.ts)
+            return before && (gapMs === undefined || event.ts - before.event.ts <= gapMs) ? [{ event, before }] : []
+          })
+    if (ends.length === 0) break
+    deepest = ends.at(-1)
+  }
+  const chain: Event[] = []
+  for (let end = deepest; end; end = end.before) chain.unshift(end.event)
+  return chain
+}
+
+function explainLeaf(leaf: Leaf, seen: Seen): Pick<ExplainedClause, 'value' | 'events'> {
+  if (leaf.kind === 'list') return { value: undefined, events: [] }
+  if (leaf.kind === 'sequence') {
+    const chain = chainOf(leaf, seen)
+    return { value: `${chain.length} of ${leaf.steps.length} steps`, events: chain }
+  }
+  const counted = countedEvents(leaf, seen)
+  const value = measured(leaf, counted, seen)
+  return { value: typeof value === 'bigint' ? decimalText(value) : String(value), events: counted }
+}
+
+/** Moments at which time alone may change something: an event begins to count, or leaves a window or retention; so does a signal. */
+function turningPoints(
+  rule: ResolvedRule,
+  history: readonly Event[],
+  atMs: number,
+  retentionMs: number,
+  facts: VisitorFacts,
+): number[] {
+  const windows = new Set([retentionMs])
+  for (const { leaf } of clausesOf(rule)) if (leaf.kind !== 'list') windows.add(leaf.withinMs)
+  const points = new Set<number>()
+  for (const { ts } of history) {
+    points.add(ts)
+    for (const window of windows) points.add(ts + window)
+  }
+  for (const { tsMs } of facts.said ?? []) points.add(tsMs + retentionMs)
+  return [...points].filter((ms) => ms > atMs).sort((a, b) => a - b)
+}
+
+/** `history` and `facts.said`: all that is kept of the visitor, in any order. */
+export function explain(
+  rule: ResolvedRule,
+  history: readonly Event[],
+  atMs: number,
+  retentionMs: number,
+  facts: VisitorFacts = {},
+): Explanation {
+  const at = (ms: number): VisitorFacts => ({ ...facts, said: (facts.said ?? []).filter(({ tsMs }) => tsMs > ms - retentionMs) })
+  const seen = lookAt(history, atMs, retentionMs, at(atMs))
+  const member = isMember(rule, history, atMs, retentionMs, at(atMs))
+  const clauses = clausesOf(rule).map(({ path, leaf }) => ({
+    clause: path === '' ? 'when' : `when.${path}`,
+    says: leafText(leaf),
+    holds: holds(leaf, seen),
+    ...explainLeaf(leaf, seen),
+  }))
+  const untilMs = turningPoints(rule, history, atMs, retentionMs, facts).find(
+    (ms) => isMember(rule, history, ms, retentionMs, at(ms)) !== member,
+  )
+  return { member, clauses, untilMs }
+}
