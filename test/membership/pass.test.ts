@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { DAY_MS, HOUR_MS, RETENTION_MAX_MS } from '../../src/core/duration.ts'
 import type { AudienceId } from '../../src/core/ids.ts'
 import { evaluateMembers } from '../../src/membership/members.ts'
-import { DEFAULT_LIMITS } from '../../src/membership/pass.ts'
+import { DEFAULT_LIMITS, passOver } from '../../src/membership/pass.ts'
 import { sliceVisitors } from '../../src/membership/slices.ts'
 import { EVERYBODY } from '../../src/rules/print.ts'
 import type { Comparison, ResolvedRule } from '../../src/rules/rule.ts'
@@ -78,15 +78,46 @@ describe('visitors with very many events', () => {
   })
 })
 
-describe.each(STORE_MODES)('a thousand audiences (%s)', (mode) => {
-  it('are one statement a slice, and slices change nothing', async () => {
-    const other = await openScratchStore(mode)
-    await fillNetwork(other.store, { events: 6_000, visitors: 400, endMs: now })
-    const audiences = manyAudiences(1_000)
+describe('a thousand audiences', () => {
+  it('are one statement, on a server too, and each has the members that it has among two hundred in slices', async () => {
+    const [server, embedded] = await Promise.all([openScratchStore('server'), openScratchStore()])
+    const data = { events: 6_000, visitors: 400, endMs: now }
+    await Promise.all([fillNetwork(server.store, data), fillNetwork(embedded.store, data)])
+    const thousand = await evaluateMembers(server.store, manyAudiences(1_000), moment)
+    const sliced = await evaluateMembers(embedded.store, manyAudiences(200), moment, { ...DEFAULT_LIMITS, eventsASlice: 1_500 })
+    expect(thousand.size).toBeGreaterThan(300)
+    for (const { id } of manyAudiences(200)) expect(thousand.get(id), id).toEqual(sliced.get(id))
+    await Promise.all([server.close(), embedded.close()])
+  })
+})
+
+describe('a statement that memory does not suffice for', () => {
+  it('is asked again in halves, and the members are the same', async () => {
+    const other = await openScratchStore()
+    await fillNetwork(other.store, { events: 120_000, visitors: 12_000, endMs: now })
+    const audiences = manyAudiences(60)
     const whole = await evaluateMembers(other.store, audiences, moment)
-    expect(whole.size).toBeGreaterThan(300)
-    const sliced = await evaluateMembers(other.store, audiences, moment, { ...DEFAULT_LIMITS, eventsASlice: 3_000 })
-    expect(sliced).toEqual(whole)
+    const shares: number[] = []
+    let statements = 0
+    const found = new Set<string>()
+    const limits = { memoryBytes: 64 * 1024 ** 2, eventsASlice: 120_000 }
+    await passOver(
+      other.store,
+      { audiences, moment, limits, onShare: (share) => shares.push(share) },
+      async ({ sql, values, settings }) => {
+        const rows = await other.store.rows<{ audience: number; visitor: string }>({
+          owner: 'test.pass',
+          sql: `SELECT arrayJoin(held) AS audience, toString(visitor) AS visitor FROM (${sql})`,
+          values,
+          settings,
+        })
+        statements++
+        for (const { audience, visitor } of rows) found.add(`${audiences[audience - 1]?.id} ${visitor}`)
+      },
+    )
+    expect(statements).toBeGreaterThan(1)
+    expect(found).toEqual(new Set([...whole].flatMap(([id, visitors]) => visitors.map((visitor) => `${id} ${visitor}`))))
+    expect(shares.at(-1)).toBeCloseTo(1, 1)
     await other.close()
   })
 })
