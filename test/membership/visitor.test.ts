@@ -36,7 +36,7 @@ it('every generated event and signal comes back, and the explanation agrees with
   const rules = makeRules()
   const members = await evaluateMembers(store, rules, { atMs: now, nowMs: now, retentionMs })
   const inside = new Map(rules.map(({ id }) => [id, new Set(members.get(id))]))
-  for (let n = 0; n < histories.length; n += 9) {
+  for (let n = 0; n < histories.length; n += 15) {
     const visitor = visitorNumber(n + 1)
     const { history, facts } = await readVisitor(store, visitor, { nowMs: now, retentionMs })
     const kept = (histories[n] ?? []).filter(({ ts }) => ts > now - retentionMs)
