@@ -11,7 +11,7 @@ import type { Comparison, ResolvedRule } from '../../src/rules/rule.ts'
 import { manyAudiences } from '../bench/audiences.ts'
 import { fillNetwork } from '../bench/network-data.ts'
 import { visitorNumber } from '../support/events.ts'
-import { openScratchStore, type ScratchStore, STORE_MODES } from '../support/store.ts'
+import { openScratchStore, type ScratchStore } from '../support/store.ts'
 
 const now = Date.now()
 const moment = { atMs: now, nowMs: now, retentionMs: RETENTION_MAX_MS }
