@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { MadeleineError } from '../core/errors.ts'
 import { findUnseen } from '../insight/unseen.ts'
 import type { ConfigError } from '../settings/document.ts'
 import { type Environment, readEnvironment } from '../settings/environment.ts'
@@ -17,8 +18,9 @@ async function unseen(environment: Environment, { named, retentionMs }: Settings
   try {
     const store = await openReadyStore(environment)
     return await findUnseen(store, named, retentionMs, now()).finally(() => store.close())
-  } catch {
-    return []
+  } catch (error) {
+    if (error instanceof MadeleineError) return []
+    throw error
   }
 }
 

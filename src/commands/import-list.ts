@@ -13,6 +13,8 @@ export async function importListFile(file: string, flags: Flags & { readonly lis
   const { environment, settings } = readContext(flags)
   const list = parseAudienceId(flags.list)
   if (!list) throw new MadeleineError('usage', `--list ${flags.list}: an id is lower-case letters, digits and \`-\`, at most 64`)
+  if (settings.nodes.has(list))
+    throw new MadeleineError('usage', `\`${list}\` is a node of the audience taxonomy: audiences share one set of ids`)
   if (settings.segments.has(list)) throw new MadeleineError('usage', `\`${list}\` is a segment: audiences share one set of ids`)
   if (!existsSync(file) || !statSync(file).isFile()) throw new MadeleineError('usage', `no such file: ${file}`)
   const store = await openReadyStore(environment)

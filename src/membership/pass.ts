@@ -10,7 +10,9 @@ import type { Printed } from '../rules/binder.ts'
 import { layOut } from '../rules/masks.ts'
 import { type Plan, planAudiences } from '../rules/plan.ts'
 import { EVERYBODY, inRange, type Moment, printMany, printPlan, printTexts, type Range } from '../rules/print.ts'
+import { TEXTS_MAX } from '../rules/print-marks.ts'
 import type { ResolvedRule } from '../rules/rule.ts'
+import { makeBatches } from '../spool/batches.ts'
 import { readUncontested } from './contest.ts'
 import { sliceVisitors } from './slices.ts'
 
@@ -55,13 +57,21 @@ const settingsFor = (memoryBytes: number): Settings => ({
   max_expanded_ast_elements: 10_000_000,
 })
 
-async function prepareTexts(store: Store, plan: Plan, moment: Moment, pass: number): Promise<void> {
-  for (const { sql, values } of printTexts(plan, moment))
+/** False where there are too many: then each event's text is tried by itself. */
+async function prepareTexts(store: Store, plan: Plan, moment: Moment, pass: bigint): Promise<boolean> {
+  for (const { sql, values } of printTexts(plan, moment)) {
     await store.run({
       owner: 'membership.pass',
       sql: `INSERT INTO madeleine.pass_texts (pass, place, text, tried) SELECT {pass:UInt64}, place, text, tried FROM (${sql})`,
       values: { ...values, pass },
     })
+  }
+  const places = await store.rows<{ texts: number }>({
+    owner: 'membership.pass',
+    sql: 'SELECT count() AS texts FROM madeleine.pass_texts WHERE pass = {pass:UInt64} GROUP BY place',
+    values: { pass },
+  })
+  return places.every(({ texts }) => texts <= TEXTS_MAX)
 }
 
 export type PassOptions = {
@@ -91,36 +101,43 @@ export async function passOver(
     events: perSlice,
   }))
   const slices = queue.length
-  const pass = Date.now()
+  const pass = makeBatches(Date.now)()
   const settings = settingsFor(limits.memoryBytes)
 
-  async function overSlice(range: Range): Promise<void> {
+  async function overSlice(range: Range, prepared: bigint | undefined): Promise<void> {
     const among = inRange(range)
+    await each({ ...printPlan(plan, whole, { among, lane: 16, prepared }), settings })
+    // Asked after it: whoever had too many events for the narrow lanes has not fewer now.
     const { sql, values } = printMany(whole, among)
     const [row] = await store.rows<{ many: number }>({ owner: 'membership.pass', sql, values, settings })
-    await each({ ...printPlan(plan, whole, { among, lane: 16, prepared: pass }), settings })
-    if ((row?.many ?? 0) > 0) await each({ ...printPlan(plan, whole, { among, lane: 32, prepared: pass }), settings })
+    if ((row?.many ?? 0) > 0) await each({ ...printPlan(plan, whole, { among, lane: 32, prepared }), settings })
   }
   let done = 0
-  async function work(): Promise<void> {
+  async function work(prepared: bigint | undefined): Promise<void> {
     for (let next = queue.shift(); next; next = queue.shift()) {
       try {
-        await overSlice(next.range)
+        await overSlice(next.range, prepared)
         done += next.events / perSlice
         onShare(Math.min(1, done / slices))
       } catch (error) {
         const isTooLarge = error instanceof StoreRefused && error.clickhouseCode === MEMORY_LIMIT_EXCEEDED
         const half = Math.floor(next.events / 2)
-        if (!isTooLarge || half < EVENTS_A_SLICE_MIN) throw error
-        const halves = await sliceVisitors(store, { fromMs, eventsASlice: half, within: next.range })
-        if (halves.length === 1) throw error // one visitor
+        const halves =
+          isTooLarge && half >= EVENTS_A_SLICE_MIN
+            ? await sliceVisitors(store, { fromMs, eventsASlice: half, within: next.range })
+            : []
+        if (halves.length <= 1) {
+          queue.length = 0 // the pass has failed: the other statements end, and no more begin
+          throw error
+        }
         queue.push(...halves.map((range) => ({ range, events: half })))
       }
     }
   }
   try {
-    await prepareTexts(store, plan, whole, pass)
-    await Promise.all(Array.from({ length: WORKERS }, work))
+    const prepared = (await prepareTexts(store, plan, whole, pass)) ? pass : undefined
+    const ended = await Promise.allSettled(Array.from({ length: WORKERS }, () => work(prepared)))
+    for (const end of ended) if (end.status === 'rejected') throw end.reason
   } finally {
     await store.run({ owner: 'membership.pass', sql: `ALTER TABLE madeleine.pass_texts DROP PARTITION ${pass}` })
   }

@@ -60,7 +60,7 @@ export type Layout = {
 }
 
 type TextMatch = { readonly column: TextColumn; readonly tests: readonly (TextTest | OrderTest<number>)[] }
-const columnKey = (column: TextColumn): string => (typeof column === 'string' ? column : `attr.${column.attr}`)
+export const columnKey = (column: TextColumn): string => (typeof column === 'string' ? column : `attr.${column.attr}`)
 
 function textMatches({ events, where }: Mark): TextMatch[] {
   const named: TextMatch[] = events ? [{ column: 'event', tests: [{ test: 'in', values: events }] }] : []

@@ -4,6 +4,7 @@ import { assertNever } from '../core/never.ts'
 import { Binder, type Printed } from './binder.ts'
 import {
   ALL_BITS,
+  columnKey,
   type Layout,
   type ListColumn,
   type Mask,
@@ -85,8 +86,6 @@ const isPlainText = (column: TextColumn): boolean => typeof column !== 'string' 
 
 type TriedColumn = { readonly column: TextColumn; readonly masks: readonly (readonly TrialBits[])[] }
 
-const columnKey = (column: TextColumn): string => (typeof column === 'string' ? column : `attr.${column.attr}`)
-
 /** Columns whose texts are tried once each, with what is tried for each word that asks. */
 function triedColumns(layout: Layout): TriedColumn[] {
   const found = new Map<string, { column: TextColumn; masks: (readonly TrialBits[])[] }>()
@@ -101,28 +100,19 @@ function triedColumns(layout: Layout): TriedColumn[] {
   return [...found.values()]
 }
 
-/** Rows `(text, tried Array(UInt64))`: what the trials leave of each word, as the difference from what they usually leave, where there is one. */
-function printTried({ column, masks }: TriedColumn, reach: string, binder: Binder): string {
-  const bits = masks.map((trials) => `bitXor(${trialBits('text', trials, binder)}, ${without(trials)})`)
-  // "OR times = 0" is never so. It keeps the engine from trying before it has grouped, which is every event instead of every text: three times the time.
-  return `SELECT text, [${bits.map((sql) => `toUInt64(${sql})`).join(', ')}] AS tried
-      FROM (SELECT ${columnSql(column, binder)} AS text, count() AS times FROM madeleine.events WHERE ${reach} GROUP BY text)
-      WHERE arrayExists(word -> word != 0, tried) OR times = 0`
-}
+/** More different texts than this are not kept: the table would not fit a statement's memory, and each event is tried by itself. */
+export const TEXTS_MAX = 1_000_000
 
-/** The same rows with their column's name, to be kept: `(place, text, tried)`. One statement a column; empty where nothing is to be tried. */
+/** Rows `(place, text, tried Array(UInt64))`, one statement a column: the bits that the trials leave of each word that asks. At most one text too many. */
 export function printAllTried(layout: Layout, reachOf: (binder: Binder) => string): Printed[] {
-  return triedColumns(layout).map((column) => {
+  return triedColumns(layout).map(({ column, masks }) => {
     const binder = new Binder()
-    const place = binder.bind('String', columnKey(column.column))
-    return {
-      sql: `SELECT ${place} AS place, text, tried FROM (${printTried(column, reachOf(binder), binder)})`,
-      values: binder.values,
-    }
+    const bits = masks.map((trials) => `toUInt64(${trialBits('text', trials, binder)})`)
+    const texts = `SELECT ${columnSql(column, binder)} AS text FROM madeleine.events WHERE ${reachOf(binder)} GROUP BY text LIMIT ${TEXTS_MAX + 1}`
+    const place = binder.bind('String', columnKey(column))
+    return { sql: `SELECT ${place} AS place, text, [${bits.join(', ')}] AS tried FROM (${texts})`, values: binder.values }
   })
 }
-
-const without = (trials: readonly TrialBits[]): bigint => trials.reduce((left, { bits }) => left & ~bits, ALL_BITS)
 
 /** Elements' bits together. Most lists have one element or two, and reading those is cheaper than any loop. */
 const anyElement = (column: ListColumn, bits: string): string => {
@@ -130,13 +120,14 @@ const anyElement = (column: ListColumn, bits: string): string => {
   return `if(length(${column}) <= 2, bitOr(${each}[1], ${each}[2]), arrayReduce('groupBitOr', ${each}))`
 }
 
-function maskSql(mask: Mask, binder: Binder, look: (column: TextColumn) => string): string {
+/** `look`: SQL of what is known of a plain text, given the SQL that tries it. */
+function maskSql(mask: Mask, binder: Binder, look: (column: TextColumn, tryIt: string) => string): string {
   switch (mask.kind) {
     case 'values':
       return lookUp(columnSql(mask.column, binder), mask.table, binder)
     case 'trials': {
-      if (!isPlainText(mask.column)) return trialBits(columnSql(mask.column, binder), mask.trials, binder)
-      return `bitXor(${look(mask.column)}, ${without(mask.trials)})` // a text that is not in the table leaves the usual
+      const tryIt = trialBits(columnSql(mask.column, binder), mask.trials, binder)
+      return isPlainText(mask.column) ? look(mask.column, tryIt) : tryIt
     }
     case 'list': {
       const parts: string[] = []
@@ -158,31 +149,31 @@ function maskSql(mask: Mask, binder: Binder, look: (column: TextColumn) => strin
 export type Seen = {
   /** Condition on the events. */
   readonly where: string
-  /** The same events or more, cheaply told. */
-  readonly reach: string
   readonly atMs: number
-  /** SQL of the table of trials of a column, `(text, tried)`; undefined: made on the spot. */
+  /** SQL of the table of trials of a column, `(text, tried)`; undefined: each event's text is tried by itself. */
   readonly triedOf: ((place: string) => string) | undefined
 }
 
 /** Rows `(visitor, ms, words w0, w1, ...)` and the columns that are summed. */
-export function printMarked(layout: Layout, sums: readonly string[], seen: Seen, binder: Binder): string {
-  const tried = triedColumns(layout)
+export function printMarked(layout: Layout, sums: readonly string[], { where, atMs, triedOf }: Seen, binder: Binder): string {
+  const tried = triedOf ? triedColumns(layout) : []
   const looked = tried.map(() => 0)
-  const look = (column: TextColumn): string => {
+  const look = (column: TextColumn, tryIt: string): string => {
     const index = tried.findIndex((item) => columnKey(item.column) === columnKey(column))
+    if (index < 0) return tryIt
     looked[index] = (looked[index] ?? 0) + 1 // in the order in which triedColumns came by them
-    return `tried${index}[${looked[index]}]`
+    // An event that arrived after the table was made may bring a text that is not in it.
+    return `if(empty(tried${index}), ${tryIt}, tried${index}[${looked[index]}])`
   }
   const words = layout.words.map((word, n) => {
     const used = (1n << BigInt(word.atLeast.length)) - 1n
     return `toUInt64(${joined([...word.masks.map((mask) => maskSql(mask, binder, look)), `${used}`], 'bitAnd')}) AS w${n}`
   })
-  const joins = tried.map((item, n) => {
-    const table = seen.triedOf?.(columnKey(item.column)) ?? printTried(item, seen.reach, binder)
-    return `\n    ANY LEFT JOIN (SELECT text, tried AS tried${n} FROM (${table})) AS table${n} ON ${columnSql(item.column, binder)} = table${n}.text`
-  })
-  const age = ['1', ...layout.windows.map((ms) => `(ts > ${binder.moment(seen.atMs - ms)})`)].join(' + ')
+  const joins = tried.map(
+    ({ column }, n) =>
+      `\n    ANY LEFT JOIN (SELECT text, tried AS tried${n} FROM (${triedOf?.(columnKey(column))})) AS table${n} ON ${columnSql(column, binder)} = table${n}.text`,
+  )
+  const age = ['1', ...layout.windows.map((ms) => `(ts > ${binder.moment(atMs - ms)})`)].join(' + ')
   return `SELECT visitor, toUnixTimestamp64Milli(ts) AS ms${sums.map((field) => `, ifNull(${field}, 0) AS ${field}_or_0`).join('')}${words.map((word) => `,\n    ${word}`).join('')}
-    FROM (SELECT *, url, ${age} AS age FROM madeleine.events WHERE ${seen.where}) AS seen${joins.join('')}`
+    FROM (SELECT *, url, ${age} AS age FROM madeleine.events WHERE ${where}) AS seen${joins.join('')}`
 }

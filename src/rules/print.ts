@@ -28,8 +28,8 @@ export type Part = {
   readonly among: (binder: Binder) => string
   /** 16 answers for visitors with up to 32,767 events, 32 for the others. */
   readonly lane: Lane
-  /** The number of the pass under which texts were tried once for all of its statements. Undefined: each tries them itself. */
-  readonly prepared: number | undefined
+  /** The number of the pass under which texts were tried once for all of its statements. Undefined: each event's text is tried by itself. */
+  readonly prepared: bigint | undefined
 }
 
 export const inRange =
@@ -95,7 +95,7 @@ function reachSql({ atMs, nowMs, retentionMs }: Moment, binder: Binder): string 
 const manySql = (reach: string): string =>
   `SELECT visitor FROM madeleine.events WHERE ${reach} GROUP BY visitor HAVING count() > ${NARROW_LANE_EVENTS}`
 
-/** What every statement of a pass would otherwise find out for itself: rows `(place, text, tried)`. */
+/** What every statement of a pass would otherwise find out event by event: rows `(place, text, tried)`. */
 export const printTexts = (plan: Plan, moment: Moment): Printed[] =>
   printAllTried(layOut(plan, moment.retentionMs), (binder) => reachSql(moment, binder))
 
@@ -118,14 +118,13 @@ export function printPlan(plan: Plan, moment: Moment, { among, lane, prepared }:
   const reach = `${reachSql(moment, binder)}${whom}`
   const from = binder.moment(Math.max(moment.atMs, moment.nowMs) - moment.retentionMs)
   const visible = moment.isUncontested ? ownPermissionSql('profile') : permittedSql('profile', from, whom)
-  const number = prepared === undefined ? '' : binder.bind('UInt64', prepared)
   const where = `${reach} AND ${visible}${lane === 16 ? '' : ` AND visitor IN (${manySql(reach)})`}`
   const triedOf =
     prepared === undefined
       ? undefined
       : (place: string) =>
-          `SELECT text, tried FROM madeleine.pass_texts WHERE pass = ${number} AND place = ${binder.bind('String', place)}`
-  const marked = printMarked(layout, sums, { where, reach, atMs: moment.atMs, triedOf }, binder)
+          `SELECT text, tried FROM madeleine.pass_texts WHERE pass = ${binder.bind('UInt64', String(prepared))} AND place = ${binder.bind('String', place)}`
+  const marked = printMarked(layout, sums, { where, atMs: moment.atMs, triedOf }, binder)
   const grouped = `SELECT visitor, max(ms) AS last, count() AS events${measures.aggregates.map((aggregate) => `,\n    ${aggregate}`).join('')}
   FROM (
     ${marked}

@@ -10,7 +10,7 @@ import { EVERYBODY } from '../../src/rules/print.ts'
 import type { Comparison, ResolvedRule } from '../../src/rules/rule.ts'
 import { manyAudiences } from '../bench/audiences.ts'
 import { fillNetwork } from '../bench/network-data.ts'
-import { visitorNumber } from '../support/events.ts'
+import { anEvent, storeEvents, visitorNumber } from '../support/events.ts'
 import { openScratchStore, type ScratchStore } from '../support/store.ts'
 
 const now = Date.now()
@@ -88,6 +88,36 @@ describe('a thousand audiences', () => {
     expect(thousand.size).toBeGreaterThan(300)
     for (const { id } of manyAudiences(200)) expect(thousand.get(id), id).toEqual(sliced.get(id))
     await Promise.all([server.close(), embedded.close()])
+  })
+})
+
+describe('a page that nobody had seen when the pass began', () => {
+  it('is tried when it comes, so that its visitor is not among those who never saw such a page', async () => {
+    const other = await openScratchStore()
+    const seen = (n: number, path: string) =>
+      storeEvents(other.store, [anEvent({ ts: now - HOUR_MS, visitor: visitorNumber(n), path })])
+    await seen(1, '/news')
+    const cars: ResolvedRule = {
+      ...counting('count', [{ operator: 'gte', than: 1 }]),
+      where: [{ type: 'text', field: 'path', tests: [{ test: 'contains', text: 'cars' }] }],
+    } as ResolvedRule
+    const audiences = [
+      { id: 'cars' as AudienceId, rule: cars },
+      { id: 'no-cars' as AudienceId, rule: { kind: 'not', rule: cars } as ResolvedRule },
+    ]
+    const found: string[] = []
+    await passOver(other.store, { audiences, moment, limits: DEFAULT_LIMITS }, async ({ sql, values, settings }) => {
+      await seen(2, '/cars/new') // after the texts were tried, before the statement
+      const rows = await other.store.rows<{ held: number[]; id: string }>({
+        owner: 'test.pass',
+        sql: `SELECT held, toString(visitor) AS id FROM (${sql}) ORDER BY id`,
+        values,
+        settings,
+      })
+      for (const { held, id } of rows) found.push(`${id} ${held.map((n) => audiences[n - 1]?.id).join(' ')}`)
+    })
+    expect(found).toEqual([`${visitorNumber(1)} no-cars`, `${visitorNumber(2)} cars`])
+    await other.close()
   })
 })
 

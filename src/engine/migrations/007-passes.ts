@@ -1,4 +1,5 @@
-// `pass_texts`: what patterns make of each distinct text, found out once for all statements of a pass and kept under its number. A pass drops its own partition
+// `pass_texts`: what patterns make of each distinct text, found out once for all statements of a pass and kept under its number,
+// which is made like a batch's: its upper bits are milliseconds. A pass drops its own partition
 // when it is done; what a killed one left goes within a day.
 
 import type { Migration } from './migration.ts'
@@ -16,6 +17,6 @@ export const passes: Migration = {
     ENGINE = MergeTree
     PARTITION BY pass
     ORDER BY (place, text)
-    TTL toDateTime(pass / 1000) + INTERVAL 1 DAY`,
+    TTL toDateTime(bitShiftRight(pass, 22) / 1000) + INTERVAL 1 DAY`,
   ],
 }
