@@ -137,7 +137,7 @@ export async function buildAudiences(store: Store, options: BuildOptions): Promi
   return { asOfMs, audiences }
 }
 
-/** What a build would do now: evaluated as a build is, and put away. What a killed one leaves, the next build sweeps away. */
+/** What a build would do now: evaluated as a build is, and put away. What a killed or failed one leaves, the next build sweeps away. */
 export async function previewBuild(store: Store, options: BuildOptions): Promise<BuildResult> {
   if (options.audiences.length === 0) return { asOfMs: options.now(), audiences: [] }
   const { asOfMs, build, audiences } = await evaluateBuild(store, options)
