@@ -79,7 +79,7 @@ function attrHolds(value: string, test: TextTest | OrderTest<number>): boolean {
   return Number.isFinite(number) && inOrder(number, test.test, test.than)
 }
 
-function matches(event: Event, match: Match): boolean {
+export function matches(event: Event, match: Match): boolean {
   switch (match.type) {
     case 'text': {
       const value = event[match.field as 'source']
