@@ -73,9 +73,12 @@ export async function run(argv: readonly string[]): Promise<number> {
     .action(async (file: string, flags: Flags & { list: string }) =>
       finish(await (await import('./commands/import-list.ts')).importListFile(file, flags), flags),
     )
-  command('build [id...]', 'bring audiences up to date').action(async (ids: string[], flags: Flags) =>
-    finish(await (await import('./commands/build.ts')).build(ids, flags), flags),
-  )
+  command('build [id...]', 'bring audiences up to date')
+    .option('--full', 'evaluate everything over everybody, whatever was there')
+    .option('--verify', 'build nothing; prove that members are what a build from nothing would find')
+    .action(async (ids: string[], flags: import('./commands/build.ts').BuildFlags) =>
+      finish(await (await import('./commands/build.ts')).build(ids, flags), flags),
+    )
   command('plan [id...]', 'what a build would change, exactly, without changing it')
     .option('--markdown', 'a table for a pull request')
     .option('--max-shrink <percent>', 'exit code 4 if an audience would lose more of its members')

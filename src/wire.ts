@@ -2,6 +2,7 @@
 
 import { mkdirSync, readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
 import { openPlaces } from './collect/address.ts'
 import { makeCollector } from './collect/collector.ts'
 import { makeCounts } from './collect/counts.ts'
@@ -16,9 +17,14 @@ import { makeSigner } from './identity/cookie.ts'
 import { cookieKeys, tombstoneKey } from './identity/key.ts'
 import { shareTombstones, type TombstoneShare } from './identity/share.ts'
 import { makeTombstones, type Tombstones } from './identity/tombstones.ts'
+import { type BuildResult, buildAudiences, chooseAudiences } from './membership/build.ts'
+import { audiencesOf, readImportedLists } from './membership/lists.ts'
+import { type BuildRequest, buildOnce, waitForSegmenter } from './membership/office.ts'
+import { type Segmenter, startSegmenter } from './membership/segmenter.ts'
 import type { Environment } from './settings/environment.ts'
 import type { Settings } from './settings/load.ts'
-import { askOwner } from './spool/claim.ts'
+import { watchSettings } from './settings/watch.ts'
+import { askOwner, type Claim } from './spool/claim.ts'
 import { openSpool, type Spool, shipSpool } from './spool/spool.ts'
 
 export const now = (): number => Date.now()
@@ -66,7 +72,36 @@ export async function readTombstones(environment: Environment, store: Store): Pr
   return tombstones
 }
 
+/** What `build` does: through the running server of the directory, or here. */
+export function build(
+  environment: Environment,
+  settings: Settings,
+  asked: { readonly ids: readonly string[]; readonly full: boolean },
+  onShare: (share: number) => void,
+): Promise<BuildResult> {
+  const { retentionMs, memoryBytes } = settings
+  return withEvents(environment, (store) =>
+    buildOnce(environment.data, { ...asked, config: environment.config }, async () => {
+      const { known, usual } = audiencesOf(settings, await readImportedLists(store))
+      const audiences = chooseAudiences(known, asked.ids, usual)
+      const built = await buildAudiences(store, {
+        known,
+        audiences,
+        full: asked.full,
+        retentionMs,
+        now,
+        limits: { memoryBytes },
+        onShare,
+      })
+      await expireUnlessServed(environment, store, retentionMs) // a directory that only commands open has no server to do it
+      return built
+    }),
+  )
+}
+
 export type Collector = {
+  /** As the build command. */
+  build(ids: readonly string[], full?: boolean): Promise<BuildResult>
   handle(request: IncomingMessage, response: ServerResponse): void
   readonly spool: Spool
   readonly store: Store
@@ -74,6 +109,9 @@ export type Collector = {
 }
 
 const EXPIRE_EVERY_MS = 3_600_000
+const TICK_EVERY_MS = 1_000
+/** A stop has 10 seconds, most of them for the spool. */
+const SEGMENTER_CLOSE_MS = 1_000
 
 /** What retention has ended for is erased. A failure is told and tried again later: answers filter by time anyway. */
 export async function expire(store: Store, retentionMs: number): Promise<void> {
@@ -87,7 +125,7 @@ export async function expire(store: Store, retentionMs: number): Promise<void> {
 
 /** For a command: where a server runs on the directory, it expires by its own settings. */
 export async function expireUnlessServed(environment: Environment, store: Store, retentionMs: number): Promise<void> {
-  if (!(await askOwner(environment.data, 'GET', '/role'))) await expire(store, retentionMs)
+  if (!(await askOwner(environment.data))) await expire(store, retentionMs)
 }
 
 /**
@@ -102,12 +140,43 @@ export async function openCollector(environment: Environment, settings: Settings
     await migrate(store)
     isPrepared = true
   }
+  const watched = watchSettings(environment.config, settings, process.env)
+  const stopping = new AbortController()
+  let office: Claim | undefined
+  /** Beside the collecting: a command may still be building. */
+  const segmenting = async (): Promise<Segmenter> => {
+    office = await waitForSegmenter(environment.data, stopping.signal)
+    return startSegmenter({
+      store,
+      audiences: async () => {
+        await prepare()
+        return audiencesOf(watched.current(), await readImportedLists(store))
+      },
+      retentionMs: settings.retentionMs,
+      limits: { memoryBytes: settings.memoryBytes },
+      now,
+      everyMs: TICK_EVERY_MS,
+    })
+  }
+  let segmenter: Promise<Segmenter> | undefined
+  async function build(ids: readonly string[], full = false): Promise<BuildResult> {
+    if (!segmenter) throw new MadeleineError('locked', 'the server is still starting', { retry: true })
+    const { known, usual } = audiencesOf(watched.current(), await readImportedLists(store))
+    return (await segmenter).build({ known, audiences: chooseAudiences(known, ids, usual), full })
+  }
+  async function onCommand(path: string, body: string): Promise<string> {
+    if (path !== '/build') throw new MadeleineError('usage', `the server knows no ${path}`)
+    const { ids, full, config } = JSON.parse(body) as BuildRequest
+    if (config !== environment.config)
+      throw new MadeleineError('usage', `it runs with another configuration: ${environment.config}`)
+    return JSON.stringify(await build(ids, full))
+  }
   let spool: Spool | undefined
   let share: TombstoneShare | undefined
   // Read before anything is opened: a database that cannot be read is a mistake to be told at once.
   const locate = openPlaces(settings.geoDatabase, settings.trustedProxies)
   try {
-    spool = await openSpool({ data: environment.data, store, now, prepare })
+    spool = await openSpool({ data: environment.data, store, now, prepare, onCommand })
     await prepare().catch((error: unknown) => {
       if (environment.clickhouseUrl === undefined || !(error instanceof MadeleineError && error.code === 'store_unreachable'))
         throw error
@@ -149,15 +218,23 @@ export async function openCollector(environment: Environment, settings: Settings
     }
     const expiring = setInterval(expireAll, EXPIRE_EVERY_MS)
     expiring.unref()
+    segmenter = segmenting()
+    segmenter.catch(() => {}) // told to whoever asks for a build; a stop while waiting is no failure
     if (isPrepared) void expireAll() // beside the collecting: a large partition takes minutes to rewrite
     return {
       handle,
       spool: opened,
       store,
+      build,
       async close(withinMs) {
         clearInterval(expiring)
+        stopping.abort()
         await shared.close()
         await opened.close(withinMs)
+        // A tick that is cut off is made again at the next start.
+        const ended = segmenter?.then((running) => running.close()).catch(() => {})
+        await Promise.race([ended, delay(SEGMENTER_CLOSE_MS, undefined, { ref: false })])
+        await office?.release()
         await store.close()
       },
     }

@@ -5,6 +5,7 @@
 import { notForReceiverSql, permittedSql, refusedSinceSql } from '../consent/standing.ts'
 import type { AudienceId } from '../core/ids.ts'
 import type { Store, Values } from '../engine/store.ts'
+import { CURRENT_MEMBERS } from '../membership/current.ts'
 import { firstBatchAt } from '../spool/batches.ts'
 
 export type DeliveryKind = 'delta' | 'full'
@@ -12,8 +13,8 @@ export type DeliveryKind = 'delta' | 'full'
 export type DeliveryTarget = {
   readonly destination: string
   readonly audience: AudienceId
-  readonly build: number
-  /** Of the build. */
+  /** The last one, and its moment. */
+  readonly tick: number
   readonly asOfMs: number
   /** The receiving partner in the IAB's vendor list, where it has said who it is. */
   readonly vendorId: number | undefined
@@ -29,13 +30,13 @@ export type Changes = {
   readonly held: number
 }
 
-/** What was shipped while the build was already running, or by a collector whose clock is a little behind. */
+/** What was shipped while the tick was already running, or by a collector whose clock is a little behind. */
 const SHIPPING_MS = 120_000
 
 const FROM = `fromUnixTimestamp64Milli({from:Int64}, 'UTC')`
 
 /**
- * Members that must not be sent: something that rules may see of them does not permit activation, they took a permission back since the build, or
+ * Members that must not be sent: something that rules may see of them does not permit activation, they took a permission back since the tick, or
  * they named the partners that may receive, and this one is not among them.
  */
 const notSent = (hasVendor: boolean): string => `
@@ -49,9 +50,8 @@ const notSent = (hasVendor: boolean): string => `
  */
 const sides = (hasVendor: boolean): string => `
   SELECT visitor, max(ends) AS expires, max(as_member) AS is_wanted, max(at_partner) AS is_held FROM (
-    SELECT visitor, expires AS ends, 1 AS as_member, 0 AS at_partner FROM madeleine.members
-    WHERE build = {build:UInt64} AND audience = {audience:String} AND expires > fromUnixTimestamp64Milli({now:Int64}, 'UTC')
-      AND visitor NOT IN (${notSent(hasVendor)})
+    SELECT visitor, ends, 1 AS as_member, 0 AS at_partner FROM (${CURRENT_MEMBERS})
+    WHERE visitor NOT IN (${notSent(hasVendor)})
     UNION ALL
     SELECT visitor, max(deliveries.expires) AS ends, 0 AS as_member, 1 AS at_partner FROM madeleine.deliveries
     WHERE destination = {destination:String} AND audience = {audience:String}
@@ -62,12 +62,12 @@ const sides = (hasVendor: boolean): string => `
   ) GROUP BY visitor`
 
 const valuesOf = (
-  { destination, audience, build, asOfMs, vendorId }: DeliveryTarget,
+  { destination, audience, tick, asOfMs, vendorId }: DeliveryTarget,
   { nowMs, retentionMs }: DeliveryMoment,
 ): Values => ({
   destination,
   audience,
-  build,
+  tick,
   asOf: asOfMs,
   sinceBatch: firstBatchAt(asOfMs - SHIPPING_MS),
   ...(vendorId === undefined ? {} : { vendor: vendorId }),
@@ -109,16 +109,6 @@ export async function readLastDelivery(store: Store): Promise<number> {
     sql: 'SELECT max(number) AS last FROM (SELECT max(delivery) AS number FROM madeleine.deliveries UNION ALL SELECT max(delivery) FROM madeleine.delivery_log)',
   })
   return row?.last ?? 0
-}
-
-/** Asked after a delivery was prepared: builds are dropped when newer ones come, and one that is gone would read as an audience without members. */
-export async function isBuildThere(store: Store, { audience, build }: DeliveryTarget): Promise<boolean> {
-  const [row] = await store.rows<{ n: number }>({
-    owner: 'activate.build',
-    sql: 'SELECT count() AS n FROM madeleine.members WHERE build = {build:UInt64} AND audience = {audience:String}',
-    values: { build, audience },
-  })
-  return (row?.n ?? 0) > 0
 }
 
 /** What a prepared delivery says, counted from its rows. */

@@ -1,16 +1,16 @@
-// `export`: brings every destination up to date with the last build.
+// `export`: brings every destination up to date with the last tick.
 
 import { resolve } from 'node:path'
 import { messageOf } from '../core/errors.ts'
 import type { AudienceId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Store } from '../engine/store.ts'
-import { readLatestBuilds } from '../membership/latest.ts'
+import type { AudienceRules } from '../membership/build.ts'
+import { readStandings } from '../membership/standing.ts'
 import type { Destination } from '../settings/load.ts'
 import {
   commitDelivery,
   type DeliveryKind,
-  isBuildThere,
   prepareDelivery,
   readChanges,
   readDelivery,
@@ -26,7 +26,7 @@ export type AudienceDelivery = {
   readonly removed: number
   /** Visitors that were to be added and were not. */
   readonly skipped: number
-  /** Why something was not sent: `not_built`, `below_minimum_size`, or the failure's text. */
+  /** Why something was not sent: what the audience is if not complete (`not_built`, `stale`, `waiting_for_list`, `failed`), `below_minimum_size`, or the failure's text. */
   readonly reason: string | undefined
   readonly failed: boolean
   readonly file: string | undefined
@@ -45,6 +45,8 @@ export type DestinationDelivery = {
 
 export type ExportOptions = {
   readonly store: Store
+  /** Every audience that there is. */
+  readonly known: AudienceRules
   readonly destinations: readonly Destination[]
   readonly data: string
   readonly retentionMs: number
@@ -56,7 +58,7 @@ export type ExportOptions = {
 type Entry = Destination['audiences'][number]
 
 export async function exportAudiences(options: ExportOptions): Promise<DestinationDelivery[]> {
-  const { store, destinations, data, retentionMs, kind, dryRun, now } = options
+  const { store, known, destinations, data, retentionMs, kind, dryRun, now } = options
   let lastDelivery = await readLastDelivery(store)
 
   /** Deliveries are numbered by their moment and never go back, whatever the clock does: the last one that names a visitor is the one that counts. */
@@ -68,10 +70,11 @@ export async function exportAudiences(options: ExportOptions): Promise<Destinati
   async function deliver(destination: Destination, { audience, as }: Entry): Promise<AudienceDelivery> {
     const nothing = { audience, as, added: 0, removed: 0, skipped: 0, reason: undefined, failed: false, file: undefined }
     const nowMs = now()
-    const build = (await readLatestBuilds(store, retentionMs, nowMs)).get(audience)
-    if (!build) return { ...nothing, reason: 'not_built', failed: true }
+    const { last, of } = await readStandings(store, known, retentionMs)
+    const stands = of(audience)
+    if (!last || stands !== 'complete') return { ...nothing, reason: stands, failed: stands !== 'waiting_for_list' }
     const { id, vendorId } = destination
-    const target = { destination: id, audience, build: build.build, asOfMs: build.asOfMs, vendorId }
+    const target = { destination: id, audience, tick: last.tick, asOfMs: last.atMs, vendorId }
     const moment = { nowMs, retentionMs }
     const changes = await readChanges(store, target, moment)
     // Too few to hide in: nobody is added. Removals always go out, as changes.
@@ -84,8 +87,6 @@ export async function exportAudiences(options: ExportOptions): Promise<Destinati
     if (!isNeeded || dryRun) return { ...nothing, ...withheld, ...(isNeeded ? planned : {}) }
     const delivery = nextDelivery()
     await prepareDelivery(store, delivery, target, moment, { kind: sent, adds })
-    if (build.size > 0 && !(await isBuildThere(store, target)))
-      throw new Error('newer builds took the place of the one that was being delivered; export again')
     const written = await readWritten(store, delivery, target)
     const pages = readDelivery(store, delivery, target, LIMITS.pageRows)
     const file = await writeDeliveryFile(

@@ -53,7 +53,7 @@ export type Kept = Pick<Hit, 'events' | 'decisions' | 'notes' | 'foreignCookies'
 export async function keep(parts: CollectorParts, hit: Kept, nowMs: number): Promise<boolean> {
   const { spool, counts, shareTombstones } = parts
   try {
-    if (hit.events.length > 0 || hit.notes) await spool.append(hit.events, nowMs, hit.notes)
+    if (hit.events.length > 0 || hit.notes) await spool.append(hit.events, hit.notes)
   } catch (error) {
     log.error({ err: messageOf(error) }, 'events refused: the spool cannot be written')
     if (hit.notes) takeBack(hit.notes, parts, nowMs)

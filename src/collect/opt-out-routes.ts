@@ -39,7 +39,7 @@ export function addOptOutRoutes(app: Hono<Env>, parts: CollectorParts): void {
   async function remember(notes: SpoolNotes): Promise<boolean> {
     if (notes.signals.length === 0) return true
     try {
-      await spool.append([], now(), notes)
+      await spool.append([], notes)
       if (notes.tombstones) parts.shareTombstones(notes.tombstones)
       return true
     } catch (error) {

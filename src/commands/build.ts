@@ -1,27 +1,74 @@
+import { MadeleineError } from '../core/errors.ts'
 import { isoOf } from '../core/time.ts'
-import { buildAudiences, chooseAudiences } from '../membership/build.ts'
+import { type BuildResult, verifyMembers } from '../membership/build.ts'
 import { audiencesOf, readImportedLists } from '../membership/lists.ts'
-import { expireUnlessServed, now, withEvents } from '../wire.ts'
-import { type Flags, readContext } from './context.ts'
+import { build as buildMembers, withEvents } from '../wire.ts'
+import { type Context, type Flags, readContext } from './context.ts'
 import { type Outcome, table } from './output.ts'
 import { shareProgress } from './progress.ts'
 
-/** `build [ID...]`: brings audiences up to date. */
-export async function build(ids: readonly string[], flags: Flags): Promise<Outcome> {
-  const { environment, settings } = readContext(flags)
-  const { retentionMs, memoryBytes } = settings
-  const result = await withEvents(environment, async (store) => {
-    const { known, usual } = audiencesOf(settings, await readImportedLists(store))
-    const audiences = chooseAudiences(known, ids, usual)
-    const progress = shareProgress('building')
-    const options = { audiences, retentionMs, now, limits: { memoryBytes }, onShare: progress.share }
-    const built = await buildAudiences(store, options).finally(progress.done)
-    await expireUnlessServed(environment, store, retentionMs) // a directory that only commands open has no server to do it
-    return built
-  })
-  const rows = result.audiences.map(({ id, size, entered, left, state }) => [id, size, entered, left, state])
+export type BuildFlags = Flags & { readonly full?: boolean; readonly verify?: boolean }
+
+const round = (n: number): number => Math.round(n * 1000) / 1000
+
+function built({ asOfMs, audiences }: BuildResult): Outcome {
+  const costs = audiences.flatMap(({ cost }) => cost ?? [])
+  const rows = audiences.map(({ id, size, entered, left, state, detail, cost }) => [
+    id,
+    size,
+    entered,
+    left,
+    state === 'failed' ? `failed: ${detail}` : state,
+    ...(costs.length === 0 ? [] : cost ? [cost.rows, cost.bytes, round(cost.seconds)] : ['', '', '']),
+  ])
+  const header = ['audience', 'size', 'entered', 'left', 'state', ...(costs.length === 0 ? [] : ['rows', 'bytes', 'seconds'])]
   return {
-    json: { watermark: isoOf(result.asOfMs), audiences: result.audiences },
-    text: `${table(['audience', 'size', 'entered', 'left', 'state'], rows)}\ncomplete through ${isoOf(result.asOfMs)}`,
+    json: {
+      watermark: isoOf(asOfMs),
+      audiences: audiences.map(({ id, size, entered, left, state, detail, cost }) => ({
+        id,
+        size,
+        entered,
+        left,
+        state,
+        ...(detail === '' ? {} : { detail }),
+        ...(cost ? { cost: { ...cost, seconds: round(cost.seconds) } } : {}),
+      })),
+    },
+    text: `${table(header, rows)}\ncomplete through ${isoOf(asOfMs)}`,
+    failed: audiences.some(({ state }) => state === 'failed'),
   }
+}
+
+/** Everything evaluated from nothing, against the members as they are written. Exit code 4 where they differ. */
+async function verify({ environment, settings }: Context): Promise<Outcome> {
+  const { retentionMs, memoryBytes } = settings
+  const { asOfMs, audiences, differences } = await withEvents(environment, async (store) => {
+    const { known } = audiencesOf(settings, await readImportedLists(store))
+    const progress = shareProgress('verifying')
+    const options = { known, retentionMs, limits: { memoryBytes }, onShare: progress.share }
+    return verifyMembers(store, options).finally(progress.done)
+  })
+  const header = ['audience', 'missing', 'extra', 'for instance']
+  const rows = differences.map(({ id, missing, extra, visitors }) => [id, missing, extra, visitors.join(' ')])
+  const told =
+    rows.length === 0
+      ? `${audiences} audiences are as a rebuild from nothing finds them`
+      : `${table(header, rows)}\nmadeleine build --full writes them anew`
+  return {
+    json: { watermark: isoOf(asOfMs), verified: audiences, ok: differences.length === 0, differences },
+    text: `${told}\nat ${isoOf(asOfMs)}`,
+    failed: differences.length > 0,
+  }
+}
+
+/** `build [ID...] [--full | --verify]`: brings audiences up to date, or proves that they are. */
+export async function build(ids: readonly string[], flags: BuildFlags): Promise<Outcome> {
+  const context = readContext(flags)
+  if (flags.verify && (flags.full || ids.length > 0))
+    throw new MadeleineError('usage', '--verify is about every audience that was built, and builds nothing')
+  if (flags.verify) return verify(context)
+  const progress = shareProgress('building')
+  const asked = { ids, full: flags.full ?? false }
+  return built(await buildMembers(context.environment, context.settings, asked, progress.share).finally(progress.done))
 }

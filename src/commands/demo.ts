@@ -23,11 +23,11 @@ export async function demo(flags: Flags & { readonly once?: boolean }, finish: (
   const hidesServer = server !== undefined && !(await isUnusedServer(server, place.data))
   if (hidesServer) process.stderr.write('madeleine: CLICKHOUSE_URL is in use already; the demo keeps to the embedded engine\n')
   const apiKey = randomBytes(24).toString('base64url')
-  const environment = { ...rest, port: 0, apiKey, clickhouseUrl: hidesServer ? undefined : server }
+  const environment = { ...rest, config: place.config, port: 0, apiKey, clickhouseUrl: hidesServer ? undefined : server }
   say('starting the collector')
   const serving = await startServing({ environment, settings })
-  const { store, spool } = serving.collector
-  const parts = { port: serving.port, apiKey, store, spool, settings, data: place.data, now }
+  const { store, spool, build } = serving.collector
+  const parts = { port: serving.port, apiKey, store, spool, settings, data: place.data, build, now }
   let stopped = false
   try {
     const result = await runDemo(parts, { onStep: say, onSending: (events) => startProgress('sending', events, 'events') })

@@ -1,7 +1,8 @@
 import { MadeleineError } from '../core/errors.ts'
 import { isoOf } from '../core/time.ts'
-import { type BuiltAudience, chooseAudiences, previewBuild } from '../membership/build.ts'
+import { chooseAudiences, previewBuild } from '../membership/build.ts'
 import { audiencesOf, readImportedLists } from '../membership/lists.ts'
+import type { Refreshed } from '../membership/refresh.ts'
 import { now, withEvents } from '../wire.ts'
 import { type Flags, readContext } from './context.ts'
 import { markdownTable, type Outcome, table } from './output.ts'
@@ -17,7 +18,7 @@ function percent(text: string | undefined, flag: string): number | undefined {
 }
 
 /** Sentences about audiences that change by more than they may. An audience without members before has nothing to compare with. */
-function brokenLimits(audiences: readonly (BuiltAudience & { readonly was: number })[], flags: PlanFlags): string[] {
+function brokenLimits(audiences: readonly (Refreshed & { readonly was: number })[], flags: PlanFlags): string[] {
   const shrink = percent(flags.maxShrink, '--max-shrink')
   const growth = percent(flags.maxGrowth, '--max-growth')
   return audiences.flatMap(({ id, was, size }) => {
@@ -39,7 +40,7 @@ export async function plan(ids: readonly string[], flags: PlanFlags): Promise<Ou
     const { known, usual } = audiencesOf(settings, await readImportedLists(store))
     const chosen = chooseAudiences(known, ids, usual)
     const progress = shareProgress('planning')
-    const options = { audiences: chosen, retentionMs, now, limits: { memoryBytes }, onShare: progress.share }
+    const options = { known, audiences: chosen, retentionMs, now, limits: { memoryBytes }, onShare: progress.share }
     return previewBuild(store, options).finally(progress.done)
   })
   const planned = audiences.map((audience) => ({ ...audience, was: audience.size - audience.entered + audience.left }))

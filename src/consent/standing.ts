@@ -79,6 +79,11 @@ export const contestSql = (permission: Permission, from: string): string =>
     UNION ALL SELECT 1 FROM madeleine.consent_signals WHERE ts > ${from} LIMIT 1
   )`
 
+/** Rows `(visitor, ts)` of what refuses: once it has left retention, what it hid may be seen again. */
+export const refusalsSql = (permission: Permission, from: string): string =>
+  `SELECT visitor, ts FROM madeleine.events WHERE ts > ${from} AND bitTest(permissions, ${SIGNALLED_BIT}) AND NOT bitTest(permissions, ${bitOf(permission)})
+   UNION ALL SELECT visitor, ts FROM madeleine.consent_signals WHERE ts > ${from} AND NOT bitTest(permissions, ${bitOf(permission)})`
+
 export const ownPermissionSql = (permission: Permission): string => `bitTest(permissions, ${bitOf(permission)})`
 
 /**

@@ -2,7 +2,8 @@
 
 import { type DestinationDelivery, exportAudiences } from '../activate/export.ts'
 import type { Store } from '../engine/store.ts'
-import { type BuiltAudience, buildAudiences, chooseAudiences } from '../membership/build.ts'
+import type { BuildResult } from '../membership/build.ts'
+import type { Refreshed } from '../membership/refresh.ts'
 import type { Settings } from '../settings/load.ts'
 import type { Spool } from '../spool/spool.ts'
 import { sendTraffic } from './network.ts'
@@ -20,7 +21,7 @@ export type DemoResult = {
   readonly botsSent: number
   readonly botsRefused: number
   readonly botsWithCookie: number
-  readonly audiences: readonly BuiltAudience[]
+  readonly audiences: readonly Refreshed[]
   readonly destinations: readonly DestinationDelivery[]
   /** What did not come out as it must; empty when all is well. */
   readonly problems: readonly string[]
@@ -40,6 +41,7 @@ export type DemoParts = {
   readonly spool: Pick<Spool, 'ship'>
   readonly settings: Settings
   readonly data: string
+  build(ids: readonly string[]): Promise<BuildResult>
   readonly now: () => number
 }
 
@@ -85,7 +87,7 @@ export function problemsOf(result: Omit<DemoResult, 'problems'>, drops: Readonly
 }
 
 export async function runDemo(parts: DemoParts, { onStep, onSending }: DemoSteps): Promise<DemoResult> {
-  const { port, apiKey, store, spool, settings, data, now } = parts
+  const { port, apiKey, store, spool, settings, data, build, now } = parts
   const { retentionMs } = settings
   const startedMs = now()
   const senders = simulateTraffic({ seed: SEED, nowMs: startedMs, visitors: VISITORS })
@@ -97,10 +99,11 @@ export async function runDemo(parts: DemoParts, { onStep, onSending }: DemoSteps
   await spool.ship()
   const stored = await readStored(store, startedMs, retentionMs)
   onStep('building the audiences')
-  const { audiences } = await buildAudiences(store, { audiences: chooseAudiences(settings.segments, []), retentionMs, now })
+  const { audiences } = await build([...settings.segments.keys()])
   onStep('writing the files for the destinations')
   const destinations = await exportAudiences({
     store,
+    known: settings.segments,
     destinations: settings.destinations.filter(({ connector }) => connector === 'file'),
     data,
     retentionMs,

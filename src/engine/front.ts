@@ -15,7 +15,7 @@ export const QUERY_MAX_BYTES = 16 * 1024 * 1024
 
 /** What the front needs of a chdb Session. */
 export type EngineSession = {
-  queryAsync(sql: string): Promise<{ bytes(): Uint8Array }>
+  queryAsync(sql: string): Promise<{ bytes(): Uint8Array; readonly rowsRead: number; readonly bytesRead: number }>
 }
 
 /** Sent by the official client, or by the store, with every request; none of them changes what a statement means here (sessions begin with the same `max_query_size`). */
@@ -99,6 +99,8 @@ async function answer(pool: SessionPool, request: IncomingMessage, response: Ser
       await session.queryAsync(`SET ${[...bindings].map(([name, value]) => `${name} = ${quoted(value)}`).join(', ')}`)
     return session.queryAsync(sql)
   })
+  const summary = { read_rows: String(result.rowsRead), read_bytes: String(result.bytesRead) }
+  response.writeHead(200, { 'x-clickhouse-summary': JSON.stringify(summary) })
   response.end(result.bytes())
 }
 

@@ -9,10 +9,11 @@ import { deliveries } from './migrations/004-deliveries.ts'
 import { consent } from './migrations/005-consent.ts'
 import { lists } from './migrations/006-lists.ts'
 import { passes } from './migrations/007-passes.ts'
+import { transitions } from './migrations/008-transitions.ts'
 import type { Migration } from './migrations/migration.ts'
 import type { Store } from './store.ts'
 
-export const MIGRATIONS: readonly Migration[] = [events, imports, membership, deliveries, consent, lists, passes]
+export const MIGRATIONS: readonly Migration[] = [events, imports, membership, deliveries, consent, lists, passes, transitions]
 
 export async function migrate(store: Store): Promise<void> {
   await store.run({ owner: 'engine.migrate', sql: 'CREATE DATABASE IF NOT EXISTS madeleine' })
@@ -58,7 +59,8 @@ export const TOMBSTONE_DAYS = 400
 /** Tables that hold anything of a visitor, and when a row of theirs is due. */
 const EXPIRING = [
   { table: 'events', due: (retentionMs: number) => ({ column: 'ts', afterMs: retentionMs }) },
-  { table: 'members', due: () => ({ column: 'expires', afterMs: 0 }) },
+  { table: 'transitions', due: () => ({ column: 'expires', afterMs: 6 * HOUR_MS }) },
+  { table: 'turns', due: () => ({ column: 'due', afterMs: 12 * HOUR_MS }) },
   { table: 'consent_signals', due: (retentionMs: number) => ({ column: 'ts', afterMs: retentionMs }) },
   { table: 'list_members', due: () => ({ column: 'at', afterMs: RETENTION_MAX_MS }) },
   { table: 'tombstones', due: () => ({ column: 'day', afterMs: TOMBSTONE_DAYS * DAY_MS }) },

@@ -22,11 +22,14 @@ export type Statement = {
   readonly settings?: Settings
 }
 
+/** Rows and (uncompressed) bytes that a statement read, as the engine counts them. */
+export type ReadWork = { readonly rows: number; readonly bytes: number }
+
 export type Store = {
   /** All rows of a SELECT. Large results are paged by the caller: the embedded engine gathers a result whole. */
   rows<Row>(statement: Statement): Promise<Row[]>
-  /** A statement without a result: DDL, INSERT ... SELECT. */
-  run(statement: Statement): Promise<void>
+  /** A statement without a result: DDL, INSERT ... SELECT. What it read. */
+  run(statement: Statement): Promise<ReadWork>
   /** One block of JSONEachRow lines. `into` is `table (columns)`. */
   insertLines(insert: {
     readonly owner: string
@@ -121,7 +124,8 @@ export function openStore(options: StoreOptions): Store {
           ? `${sql}\n${settingsClause(owner, settings)}`
           : sql
       return guarded(owner, async () => {
-        await client.command({ query, query_params: { ...values } })
+        const { summary } = await client.command({ query, query_params: { ...values } })
+        return { rows: Number(summary?.read_rows ?? 0), bytes: Number(summary?.read_bytes ?? 0) }
       })
     },
     insertLines({ owner, into, lines, settings }) {

@@ -215,7 +215,7 @@ export async function importEvents(options: ImportOptions): Promise<ImportResult
       }
       const partition = partitionOf(parsed.event.ts)
       const piece = block.get(partition) ?? new Map<number, string>()
-      piece.set(number, eventLine(parsed.event, nowMs))
+      piece.set(number, eventLine(parsed.event))
       block.set(partition, piece)
     }
   }

@@ -1,29 +1,21 @@
-// A full build: every asked-for audience evaluated at one moment in one pass, stored as a new build beside the old one.
-// A build exists from the moment its rows in `builds` do, written last and in one block; one that was cut off leaves members that nobody reads.
+// What the commands ask: bring audiences up to date, say what that would change, and prove that it is right.
 
 import { MadeleineError } from '../core/errors.ts'
-import type { AudienceId } from '../core/ids.ts'
+import type { AudienceId, VisitorId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
-import { listsOf } from '../rules/clauses.ts'
 import type { ResolvedRule } from '../rules/rule.ts'
-import { readLatestBuilds } from './latest.ts'
-import { readImportedLists } from './lists.ts'
-import { type Audience, DEFAULT_LIMITS, type PassLimits, passOver } from './pass.ts'
+import { readArrivals } from './arrivals.ts'
+import { readDifferences, readDiffering, withFound } from './backfill.ts'
+import { isCurrent, readAudienceLog } from './log.ts'
+import { type Audience, DEFAULT_LIMITS, type PassLimits } from './pass.ts'
+import { type Membership, makeMembership, planWork, type Refreshed, type RefreshOptions, TOUCHED_MAX } from './refresh.ts'
+import { readState } from './state.ts'
+import { readLastTick } from './ticks.ts'
+import { makeLooker } from './touched.ts'
 
 export type AudienceRules = ReadonlyMap<AudienceId, { readonly rule: ResolvedRule }>
 
-export type BuiltAudience = {
-  readonly id: AudienceId
-  readonly size: number
-  readonly entered: number
-  readonly left: number
-  /** `waiting_for_list`: a list that the rule needs was never imported, and counts as empty. */
-  readonly state: 'complete' | 'waiting_for_list'
-}
-export type BuildResult = { readonly asOfMs: number; readonly audiences: readonly BuiltAudience[] }
-
-/** Builds beside the last of each audience that stay, so that two builds at once do not sweep each other's rows away. */
-const BUILDS_KEPT = 3
+export type BuildResult = { readonly asOfMs: number; readonly touched: number; readonly audiences: readonly Refreshed[] }
 
 /** Throws `usage` for an id nobody defined. */
 export function chooseAudiences<A extends AudienceRules>(
@@ -42,105 +34,117 @@ export function chooseAudiences<A extends AudienceRules>(
   })
 }
 
-type Counted = { readonly audience: AudienceId; readonly size: number; readonly entered: number; readonly left: number }
-
-async function countChanges(
-  store: Store,
-  build: number,
-  previous: ReadonlyMap<AudienceId, number>,
-  ids: readonly AudienceId[],
-): Promise<Map<AudienceId, Counted>> {
-  const known = ids.filter((id) => previous.has(id))
-  const rows = await store.rows<Counted>({
-    owner: 'membership.changes',
-    sql: `SELECT audience, countIf(is) AS size, countIf(is AND NOT was) AS entered, countIf(was AND NOT is) AS left
-          FROM (
-            SELECT audience, visitor, max(build = {build:UInt64}) AS is, max(build != {build:UInt64}) AS was
-            FROM madeleine.members
-            WHERE build = {build:UInt64} OR build = transform(audience, {ids:Array(String)}, arrayMap(b -> toUInt64(b), {builds:Array(String)}), toUInt64(0))
-            GROUP BY audience, visitor
-          ) GROUP BY audience`,
-    values: {
-      build,
-      ids: known.length > 0 ? known : [''],
-      builds: known.length > 0 ? known.map((id) => String(previous.get(id))) : ['0'],
-    },
-  })
-  return new Map(rows.map((row) => [row.audience, row]))
-}
-
-async function dropOldBuilds(store: Store): Promise<void> {
-  const old = await store.rows<{ partition: string }>({
-    owner: 'membership.sweep',
-    sql: `SELECT DISTINCT partition FROM system.parts
-          WHERE database = 'madeleine' AND table = 'members' AND active
-            AND toUInt64(partition) NOT IN (SELECT max(build) FROM madeleine.builds GROUP BY audience)
-            AND toUInt64(partition) NOT IN (SELECT DISTINCT toUInt64(p.partition) AS b FROM system.parts AS p WHERE p.database = 'madeleine' AND p.table = 'members' AND p.active ORDER BY b DESC LIMIT ${BUILDS_KEPT})`,
-  })
-  for (const { partition } of old)
-    await store.run({ owner: 'membership.sweep', sql: `ALTER TABLE madeleine.members DROP PARTITION ${BigInt(partition)}` })
-}
-
 export type BuildOptions = {
+  /** Every audience that there is: those that were built before are kept up to date. */
+  readonly known: AudienceRules
+  /** Those that are asked for, and answered. */
   readonly audiences: readonly Audience[]
   readonly retentionMs: number
   readonly now: () => number
   readonly limits?: PassLimits
+  readonly full?: boolean
   readonly onShare?: ((share: number) => void) | undefined
 }
 
-type Evaluated = BuildResult & { readonly build: number }
+const refreshing = ({ known, audiences, limits = DEFAULT_LIMITS, ...options }: BuildOptions): RefreshOptions => ({
+  ...options,
+  limits,
+  known: [...known].map(([id, { rule }]) => ({ id, rule })),
+  wanted: new Set(audiences.map(({ id }) => id)),
+  retry: true,
+  checkpoint: true,
+})
 
-/** The members of the audiences now, stored under a number that is no build yet, and counted against the last build of each. */
-async function evaluateBuild(
+/** In the order in which they were asked for. */
+function asked(audiences: readonly Audience[], found: readonly Refreshed[]): Refreshed[] {
+  const byId = new Map(found.map((audience) => [audience.id, audience]))
+  return audiences.flatMap(({ id }) => byId.get(id) ?? [])
+}
+
+export async function buildAudiences(
   store: Store,
-  { audiences, retentionMs, now, limits = DEFAULT_LIMITS, onShare }: BuildOptions,
-): Promise<Evaluated> {
-  const asOfMs = now()
-  const latest = await readLatestBuilds(store, retentionMs, asOfMs)
-  // Builds are numbered by their moment; a clock that went back must not put a new build behind an old one.
-  const build = Math.max(asOfMs, ...[...latest.values()].map((known) => known.build + 1))
-  const ids = audiences.map(({ id }) => id)
-  const pass = { audiences, moment: { atMs: asOfMs, retentionMs, nowMs: asOfMs }, limits, onShare }
-  await passOver(store, pass, ({ sql, values, settings }) =>
-    store.run({
-      owner: 'membership.build',
-      sql: `INSERT INTO madeleine.members (build, audience, visitor, expires)
-            SELECT {build:UInt64}, {audiences:Array(String)}[arrayJoin(held)], visitor, expires FROM (${sql})`,
-      values: { ...values, build, audiences: ids },
-      settings,
-    }),
-  )
-  const previous = new Map([...latest].map(([id, known]) => [id, known.build]))
-  const counted = await countChanges(store, build, previous, ids)
-  const imported = await readImportedLists(store)
-  const evaluated = audiences.map(({ id, rule }): BuiltAudience => {
-    const { size = 0, entered = 0, left = 0 } = counted.get(id) ?? {}
-    const isWaiting = listsOf(rule).some((list) => !imported.has(list))
-    return { id, size, entered, left, state: isWaiting ? 'waiting_for_list' : 'complete' }
-  })
-  return { asOfMs, build, audiences: evaluated }
+  options: BuildOptions,
+  membership: Membership = makeMembership(store),
+): Promise<BuildResult> {
+  const { atMs, touched, audiences } = await membership.refresh(refreshing(options))
+  return { asOfMs: atMs, touched, audiences: asked(options.audiences, audiences) }
 }
 
-export async function buildAudiences(store: Store, options: BuildOptions): Promise<BuildResult> {
-  if (options.audiences.length === 0) return { asOfMs: options.now(), audiences: [] }
-  const { asOfMs, build, audiences } = await evaluateBuild(store, options)
-  const rows = audiences.map(({ id, size, entered, left }) =>
-    JSON.stringify({ build, as_of: asOfMs, audience: id, size, entered, left }),
-  )
-  await store.insertLines({
-    owner: 'membership.commit',
-    into: 'madeleine.builds (build, as_of, audience, size, entered, left)',
-    lines: Buffer.from(`${rows.join('\n')}\n`),
-  })
-  await dropOldBuilds(store)
-  return { asOfMs, audiences }
-}
-
-/** What a build would do now: evaluated as a build is, and put away. What a killed or failed one leaves, the next build sweeps away. */
+/** What a build would do now, found as a build finds it; nothing is written that anybody reads. */
 export async function previewBuild(store: Store, options: BuildOptions): Promise<BuildResult> {
-  if (options.audiences.length === 0) return { asOfMs: options.now(), audiences: [] }
-  const { asOfMs, build, audiences } = await evaluateBuild(store, options)
-  await store.run({ owner: 'membership.preview', sql: `ALTER TABLE madeleine.members DROP PARTITION ${BigInt(build)}` })
-  return { asOfMs, audiences }
+  const state = await readState(store, TOUCHED_MAX)
+  const refresh = refreshing(options)
+  const work = await planWork(store, state, refresh)
+  const { moment, maintained, evaluated, visitors, waiting } = work
+  const changes = new Map<AudienceId, { entered: number; left: number }>()
+  const changeOf = (id: AudienceId) => {
+    const change = changes.get(id) ?? { entered: 0, left: 0 }
+    changes.set(id, change)
+    return change
+  }
+  for await (const { transitions } of makeLooker(maintained).changes(store, visitors, moment))
+    for (const { audience, kind } of transitions) {
+      if (kind === 'entered') changeOf(audience).entered++
+      if (kind === 'left') changeOf(audience).left++
+    }
+  // Against all that is written, as a build would: what an unfinished tick left is there already.
+  if (evaluated.length > 0)
+    await withFound(store, { audiences: evaluated, moment, limits: refresh.limits, onShare: options.onShare }, async (found) => {
+      for (const [id, { entered, left }] of await readDifferences(store, found, {})) changes.set(id, { entered, left })
+    })
+  const found = [...maintained, ...evaluated].map(({ id }): Refreshed => {
+    const { entered, left } = changeOf(id)
+    const size = (state.sizes.get(id) ?? 0) + entered - left
+    return { id, size, entered, left, state: waiting.has(id) ? 'waiting_for_list' : 'complete', detail: '', cost: undefined }
+  })
+  return { asOfMs: moment.atMs, touched: visitors.length, audiences: asked(options.audiences, found) }
+}
+
+export type Verified = {
+  readonly asOfMs: number
+  readonly audiences: number
+  /** Audiences whose written members are not those that a reading of everything finds. */
+  readonly differences: readonly {
+    readonly id: AudienceId
+    /** Members who are not written as such, and the other way round. */
+    readonly missing: number
+    readonly extra: number
+    /** Some of them. */
+    readonly visitors: readonly string[]
+  }[]
+}
+
+/**
+ * Everything evaluated from nothing at the moment of the last tick, against the members as written. Visitors of whom something has come in since are left out: they are
+ * the next tick's.
+ */
+export async function verifyMembers(
+  store: Store,
+  { known, retentionMs, limits = DEFAULT_LIMITS, onShare }: Omit<BuildOptions, 'audiences' | 'now'>,
+): Promise<Verified> {
+  const last = await readLastTick(store)
+  if (!last) throw new MadeleineError('usage', 'nothing was built yet', { hint: 'madeleine build' })
+  const log = await readAudienceLog(store, last.tick)
+  const audiences = [...known].flatMap(([id, { rule }]) => {
+    return isCurrent(log.get(id)) ? [{ id, rule }] : []
+  })
+  const moment = { atMs: last.atMs, retentionMs }
+  return withFound(store, { audiences, moment, limits, onShare }, async (found) => {
+    const { visitors: except } = await readArrivals(store, last, TOUCHED_MAX)
+    if (!except)
+      throw new MadeleineError('usage', `more than ${TOUCHED_MAX} visitors have come in since the last build`, {
+        hint: 'build first',
+      })
+    const compared = { upToTick: last.tick, except: except as readonly VisitorId[] }
+    const differences = [...(await readDifferences(store, found, compared))].filter(([, { entered, left }]) => entered + left > 0)
+    const shown = await Promise.all(
+      differences.map(async ([id, { entered, left }]) => ({
+        id,
+        missing: entered,
+        extra: left,
+        visitors: await readDiffering(store, found, compared, id),
+      })),
+    )
+    return { asOfMs: last.atMs, audiences: audiences.length, differences: shown }
+  })
 }

@@ -3,6 +3,7 @@
 import type { AudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
 import { listsOf } from '../rules/clauses.ts'
+import type { ResolvedRule } from '../rules/rule.ts'
 import type { AudienceRules } from './build.ts'
 
 export async function readImportedLists(store: Store): Promise<Set<AudienceId>> {
@@ -27,9 +28,17 @@ export function audiencesOf({ segments, nodes, destinations }: Named, imported: 
   return { known, usual }
 }
 
+const listRules = new Map<AudienceId, ResolvedRule>()
+/** One object a list, so that whoever prepared for its rule knows it again. */
+function listRule(id: AudienceId): ResolvedRule {
+  const rule = listRules.get(id) ?? { kind: 'list', id }
+  listRules.set(id, rule)
+  return rule
+}
+
 /** Segments and lists: an imported list, or one that a rule names, is an audience of its own, of those of its ids that are known visitors. */
 function withLists(segments: AudienceRules, imported: ReadonlySet<AudienceId>): AudienceRules {
   const named = [...segments.values()].flatMap(({ rule }) => listsOf(rule))
   const lists = [...new Set([...imported, ...named])].filter((id) => !segments.has(id))
-  return new Map([...segments, ...lists.map((id) => [id, { rule: { kind: 'list', id } }] as const)])
+  return new Map([...segments, ...lists.map((id) => [id, { rule: listRule(id) }] as const)])
 }

@@ -1,17 +1,17 @@
-// Who is in: the last build's members, or today's rules on the events up to a moment.
+// Who is in: as of the last tick, or by today's rules on the events up to a moment.
 
 import type { AudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
 import type { Moment } from '../rules/print.ts'
-import { readLatestBuilds } from './latest.ts'
+import { CURRENT_MEMBERS } from './current.ts'
+import { isCurrent, readAudienceLog } from './log.ts'
 import { type Audience, DEFAULT_LIMITS, type PassLimits, passOver } from './pass.ts'
+import { readLastTick } from './ticks.ts'
 
 export type Members = {
   readonly asOfMs: number
   readonly audiences: readonly { readonly id: AudienceId; readonly members: readonly string[] }[]
 }
-
-type Row = { readonly audience: AudienceId; readonly members: readonly string[] }
 
 export async function evaluateMembers(
   store: Store,
@@ -34,60 +34,40 @@ export async function evaluateMembers(
       members.set(id, found)
       for (const visitor of row.members) found.add(visitor)
     }
+    return undefined
   })
   return new Map([...members].map(([id, found]) => [id, [...found].sort()]))
 }
 
-async function readBuilt(
-  store: Store,
-  ids: readonly AudienceId[],
-  build: number,
-  nowMs: number,
-): Promise<Map<AudienceId, readonly string[]>> {
-  const rows = await store.rows<Row>({
+async function readWritten(store: Store, audience: AudienceId, tick: number, nowMs: number): Promise<readonly string[]> {
+  const [row] = await store.rows<{ members: readonly string[] }>({
     owner: 'membership.members',
-    sql: `SELECT audience, arraySort(groupUniqArray(toString(visitor))) AS members FROM madeleine.members
-          WHERE build = {build:UInt64} AND audience IN {ids:Array(String)} AND expires > fromUnixTimestamp64Milli({now:Int64}, 'UTC') GROUP BY audience`,
-    values: { build, ids, now: nowMs },
+    sql: `SELECT arraySort(groupArray(toString(visitor))) AS members FROM (${CURRENT_MEMBERS})`,
+    values: { audience, tick, now: nowMs },
   })
-  return new Map(rows.map((row) => [row.audience, row.members]))
+  return row?.members ?? []
 }
 
-/**
- * Of the last build that any of the audiences was in, at its moment. An audience that was not in that build is evaluated at the same moment, so that the
- * answer has one; where none was ever built, all are evaluated now.
- */
+/** Of the last tick, at its moment. An audience that was never built, or has another rule since, is evaluated at the same moment, so that the answer has one; where there was no tick, all are evaluated now. */
 export async function readMembers(
   store: Store,
   audiences: readonly Audience[],
   { retentionMs, nowMs, limits }: { readonly retentionMs: number; readonly nowMs: number; readonly limits?: PassLimits },
 ): Promise<Members> {
-  const latest = await readLatestBuilds(store, retentionMs, nowMs)
-  const builds = audiences.flatMap(({ id }) => latest.get(id) ?? [])
-  const last = builds.reduce<(typeof builds)[number] | undefined>(
-    (newest, build) => (newest && newest.build >= build.build ? newest : build),
-    undefined,
-  )
-  const atMs = last?.asOfMs ?? nowMs
-  const isBuilt = ({ id }: Audience) => last !== undefined && latest.get(id)?.build === last.build
-  const fromBuild = audiences.filter(isBuilt)
-  const built = last
-    ? await readBuilt(
-        store,
-        fromBuild.map(({ id }) => id),
-        last.build,
-        nowMs,
-      )
-    : new Map<AudienceId, readonly string[]>()
-  // Newer builds may have swept this one away between the two questions. Rather than an empty answer, the same rules at the same moment.
-  const isSwept = ({ id }: Audience) => !built.has(id) && (latest.get(id)?.size ?? 0) > 0
-  const evaluated = await evaluateMembers(
+  const last = await readLastTick(store)
+  const log = last ? await readAudienceLog(store, last.tick) : new Map()
+  const atMs = last?.atMs ?? nowMs
+  const isWritten = ({ id }: Audience) => isCurrent(log.get(id))
+  const members = await evaluateMembers(
     store,
-    audiences.filter((audience) => !isBuilt(audience) || isSwept(audience)),
-    { atMs, nowMs, retentionMs },
+    audiences.filter((audience) => !isWritten(audience)),
+    { atMs, nowMs: Math.max(nowMs, atMs), retentionMs },
     limits,
   )
-  return { asOfMs: atMs, audiences: audiences.map(({ id }) => ({ id, members: built.get(id) ?? evaluated.get(id) ?? [] })) }
+  const found = new Map(members)
+  for (const audience of audiences)
+    if (last && isWritten(audience)) found.set(audience.id, await readWritten(store, audience.id, last.tick, nowMs))
+  return { asOfMs: atMs, audiences: audiences.map(({ id }) => ({ id, members: found.get(id) ?? [] })) }
 }
 
 export async function readMembersAsOf(

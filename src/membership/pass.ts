@@ -5,7 +5,7 @@
 
 import { StoreRefused } from '../core/errors.ts'
 import type { AudienceId } from '../core/ids.ts'
-import type { Settings, Store } from '../engine/store.ts'
+import type { ReadWork, Settings, Store } from '../engine/store.ts'
 import type { Printed } from '../rules/binder.ts'
 import { layOut } from '../rules/masks.ts'
 import { type Plan, planAudiences } from '../rules/plan.ts'
@@ -84,14 +84,16 @@ export type PassOptions = {
 
 /**
  * Runs `each` with statements that together have a row for every known visitor once (see printPlan). A statement that memory did not suffice for is asked
- * again in two halves: what `each` stores must bear being stored twice.
+ * again in two halves: what `each` stores must bear being stored twice. Answers what all statements read, of which `each` says what it knows.
  */
 export async function passOver(
   store: Store,
   { audiences, moment, limits, onShare = () => {} }: PassOptions,
-  each: (statement: PassStatement) => Promise<void>,
-): Promise<void> {
-  if (audiences.length === 0) return
+  each: (statement: PassStatement) => Promise<ReadWork | undefined>,
+): Promise<ReadWork> {
+  if (audiences.length === 0) return { rows: 0, bytes: 0 }
+  let rows = 0
+  let bytes = 0
   const whole = { ...moment, isUncontested: await readUncontested(store, moment) }
   const plan = planAudiences(audiences)
   const fromMs = moment.atMs - moment.retentionMs
@@ -104,13 +106,18 @@ export async function passOver(
   const pass = makeBatches(Date.now)()
   const settings = settingsFor(limits.memoryBytes)
 
+  async function ask(statement: PassStatement): Promise<void> {
+    const read = await each(statement)
+    rows += read?.rows ?? 0
+    bytes += read?.bytes ?? 0
+  }
   async function overSlice(range: Range, prepared: bigint | undefined): Promise<void> {
     const among = inRange(range)
-    await each({ ...printPlan(plan, whole, { among, lane: 16, prepared }), settings })
+    await ask({ ...printPlan(plan, whole, { among, lane: 16, prepared }), settings })
     // Asked after it: whoever had too many events for the narrow lanes has not fewer now.
     const { sql, values } = printMany(whole, among)
     const [row] = await store.rows<{ many: number }>({ owner: 'membership.pass', sql, values, settings })
-    if ((row?.many ?? 0) > 0) await each({ ...printPlan(plan, whole, { among, lane: 32, prepared }), settings })
+    if ((row?.many ?? 0) > 0) await ask({ ...printPlan(plan, whole, { among, lane: 32, prepared }), settings })
   }
   let done = 0
   async function work(prepared: bigint | undefined): Promise<void> {
@@ -138,6 +145,7 @@ export async function passOver(
     const prepared = (await prepareTexts(store, plan, whole, pass)) ? pass : undefined
     const ended = await Promise.allSettled(Array.from({ length: WORKERS }, () => work(prepared)))
     for (const end of ended) if (end.status === 'rejected') throw end.reason
+    return { rows, bytes }
   } finally {
     await store.run({ owner: 'membership.pass', sql: `ALTER TABLE madeleine.pass_texts DROP PARTITION ${pass}` })
   }

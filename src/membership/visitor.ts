@@ -1,54 +1,114 @@
-// What is kept of one visitor, as the evaluator in memory sees it.
+// What is kept of visitors, as the evaluators in memory see it.
 
 import type { ConsentSignal } from '../consent/standing.ts'
 import { parseDecimal } from '../core/decimal.ts'
 import type { VisitorId } from '../core/ids.ts'
+import { ALL_PERMISSIONS } from '../core/permissions.ts'
 import type { Store } from '../engine/store.ts'
-import { type Event, FIELD_TYPES } from '../event/event.ts'
+import { type Event, FIELD_TYPES, type FieldName, NO_PAGE, type NumberField } from '../event/event.ts'
 import type { VisitorFacts } from '../rules/evaluate.ts'
 
-const NUMBERS = Object.entries(FIELD_TYPES).flatMap(([field, type]) => (type === 'number' ? [field] : []))
-const PLAIN = Object.entries(FIELD_TYPES).flatMap(([field, type]) => (type === 'number' ? [] : [field]))
+/** Of an event, beside its moment, source and permissions. */
+export type Column = FieldName | 'event' | 'scope' | 'receivers' | 'origin' | 'attr'
+const FIELDS = Object.keys(FIELD_TYPES) as FieldName[]
+const ALL_COLUMNS: readonly Column[] = ['event', 'scope', 'receivers', 'origin', 'attr', ...FIELDS]
 
-type Row = Omit<Event, 'ts' | 'visitor' | 'scope' | 'value' | 'cost' | 'dwell_ms'> & {
-  readonly at_ms: number
-  readonly scope_text: Event['scope']
-} & Readonly<Record<'value_text' | 'cost_text' | 'dwell_ms_text', string | null>>
+const isNumber = (column: Column): column is NumberField => column in FIELD_TYPES && FIELD_TYPES[column as FieldName] === 'number'
 
-const decimal = (text: string | null): bigint | null => (text === null ? null : (parseDecimal(text) ?? null))
+/** What a column holds that was not asked for. */
+const MISSING = {
+  ...NO_PAGE,
+  event: '',
+  scope: 'global',
+  receivers: [],
+  attr: {},
+  permissions: ALL_PERMISSIONS,
+  ...Object.fromEntries(
+    Object.entries(FIELD_TYPES).map(([field, type]) => [field, type === 'text' ? '' : type === 'list' ? [] : null]),
+  ),
+}
 
-export type Kept = { readonly history: readonly Event[]; readonly facts: VisitorFacts }
+/** `history`: everything inside retention, whatever it permits. */
+export type Kept = {
+  readonly history: readonly Event[]
+  readonly facts: VisitorFacts & { readonly said: readonly ConsentSignal[] }
+}
+export type KeptMoment = { readonly nowMs: number; readonly retentionMs: number }
 
-/** Everything inside retention, whatever it permits. */
-export async function readVisitor(
+type Row = Readonly<Record<string, unknown>> & { readonly who: VisitorId }
+
+/** Numbers come as text, exact. */
+function eventOf(row: Row, columns: readonly Column[]): Event {
+  const event: Record<string, unknown> = {
+    ...MISSING,
+    ts: row['at_ms'],
+    visitor: row.who,
+    source: row['source'],
+    permissions: row['permissions'],
+  }
+  for (const column of columns) {
+    if (isNumber(column)) {
+      const text = row[`${column}_text`]
+      event[column] = text === null ? null : (parseDecimal(String(text)) ?? null)
+    } else event[column] = row[column === 'scope' ? 'scope_text' : column]
+  }
+  return event as Event
+}
+
+const selected = (column: Column): string =>
+  isNumber(column) ? `toString(${column}) AS ${column}_text` : column === 'scope' ? 'toString(scope) AS scope_text' : column
+
+/** Of each of the visitors. `columns`: of their events, what somebody will look at. */
+export async function readVisitors(
   store: Store,
-  visitor: VisitorId,
-  { nowMs, retentionMs }: { nowMs: number; retentionMs: number },
-): Promise<Kept> {
-  const values = { visitor, from: nowMs - retentionMs }
-  const rows = await store.rows<Row>({
-    owner: 'membership.visitor',
-    sql: `SELECT toUnixTimestamp64Milli(ts) AS at_ms, event, toString(scope) AS scope_text, permissions, receivers, origin,
-            ${PLAIN.join(', ')}, attr, ${NUMBERS.map((field) => `toString(${field}) AS ${field}_text`).join(', ')}
-          FROM madeleine.events WHERE visitor = {visitor:UUID} AND ts > fromUnixTimestamp64Milli({from:Int64}, 'UTC') ORDER BY ts`,
-    values,
-  })
-  const history = rows.map(({ at_ms, scope_text, value_text, cost_text, dwell_ms_text, ...fields }): Event => {
-    const numbers = { value: decimal(value_text), cost: decimal(cost_text), dwell_ms: decimal(dwell_ms_text) }
-    return { ...fields, ...numbers, ts: at_ms, visitor, scope: scope_text }
-  })
-  const said = await store.rows<ConsentSignal>({
-    owner: 'membership.said',
-    sql: `SELECT toUnixTimestamp64Milli(ts) AS tsMs, source, permissions, receivers FROM madeleine.consent_signals FINAL
-          WHERE visitor = {visitor:UUID} AND ts > fromUnixTimestamp64Milli({from:Int64}, 'UTC')`,
-    values,
-  })
-  const lists = await store.rows<{ list: string }>({
-    owner: 'membership.listed',
-    sql: `SELECT DISTINCT list FROM madeleine.list_members
-          WHERE visitor = {visitor:UUID} AND (list, generation) IN (SELECT list, max(generation) FROM madeleine.list_imports GROUP BY list)`,
-    values: { visitor },
-  })
-  const listed = new Set(lists.map(({ list }) => list))
-  return { history, facts: { said: said.map((signal) => ({ ...signal, visitor })), isListed: (list) => listed.has(list) } }
+  visitors: readonly VisitorId[],
+  { nowMs, retentionMs }: KeptMoment,
+  columns: readonly Column[] = ALL_COLUMNS,
+): Promise<Map<VisitorId, Kept>> {
+  const values = { visitors, from: nowMs - retentionMs }
+  const settings = { log_queries: 0 } // visitors, and a server's query_log may outlive retention
+  const among = `visitor IN {visitors:Array(UUID)}`
+  const [rows, said, lists] = await Promise.all([
+    store.rows<Row>({
+      owner: 'membership.visitors',
+      sql: `SELECT toString(visitor) AS who, toUnixTimestamp64Milli(ts) AS at_ms, source, permissions${columns.map((column) => `, ${selected(column)}`).join('')}
+            FROM madeleine.events WHERE ${among} AND ts > fromUnixTimestamp64Milli({from:Int64}, 'UTC')`,
+      values,
+      settings,
+    }),
+    store.rows<ConsentSignal>({
+      owner: 'membership.said',
+      sql: `SELECT toString(visitor) AS visitor, toUnixTimestamp64Milli(ts) AS tsMs, source, permissions, receivers FROM madeleine.consent_signals FINAL
+            WHERE consent_signals.${among} AND ts > fromUnixTimestamp64Milli({from:Int64}, 'UTC')`,
+      values,
+      settings,
+    }),
+    store.rows<{ who: VisitorId; list: string }>({
+      owner: 'membership.listed',
+      sql: `SELECT DISTINCT toString(visitor) AS who, list FROM madeleine.list_members
+            WHERE ${among} AND (list, generation) IN (SELECT list, max(generation) FROM madeleine.list_imports GROUP BY list)`,
+      values: { visitors },
+      settings,
+    }),
+  ])
+  type Filling = { history: Event[]; said: ConsentSignal[]; listed: Set<string> }
+  const found = new Map<VisitorId, Filling>(visitors.map((id) => [id, { history: [], said: [], listed: new Set() }]))
+  for (const row of rows) found.get(row.who)?.history.push(eventOf(row, columns))
+  for (const signal of said) found.get(signal.visitor)?.said.push(signal)
+  for (const { who, list } of lists) found.get(who)?.listed.add(list)
+  return new Map(
+    [...found].map(([id, { history, said: signals, listed }]): [VisitorId, Kept] => [
+      id,
+      {
+        history: history.sort((a, b) => a.ts - b.ts),
+        facts: { said: signals, isListed: (list) => listed.has(list) },
+      },
+    ]),
+  )
+}
+
+export async function readVisitor(store: Store, visitor: VisitorId, moment: KeptMoment): Promise<Kept> {
+  const kept = (await readVisitors(store, [visitor], moment)).get(visitor)
+  if (!kept) throw new Error('a visitor that was asked for is missing')
+  return kept
 }

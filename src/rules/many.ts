@@ -7,7 +7,7 @@
 import { DAY_MS } from '../core/duration.ts'
 import { assertNever } from '../core/never.ts'
 import type { Event, FieldName } from '../event/event.ts'
-import { compares, matches, type Seen, SESSION_GAP_MS } from './evaluate.ts'
+import { compares, matches, SESSION_GAP_MS, type Seen } from './evaluate.ts'
 import type { AtLeast, Formula, Mark, Plan, Steps, Sum } from './plan.ts'
 import type { EventFilter, Match } from './rule.ts'
 
@@ -27,7 +27,11 @@ export type Decide = {
 const VALUES_MAX = 50_000
 
 /** What one column leaves of the filters, by its value. */
-type Column = { textOf(event: Event): string; readonly tests: readonly (readonly Match[])[]; readonly known: Map<string, Uint32Array> }
+type Column = {
+  textOf(event: Event): string
+  readonly tests: readonly (readonly Match[])[]
+  readonly known: Map<string, Uint32Array>
+}
 
 const columnOf = (match: Match): string => (match.type === 'attr' ? `attr.${match.attr}` : match.field)
 

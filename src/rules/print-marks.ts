@@ -152,10 +152,19 @@ export type Seen = {
   readonly atMs: number
   /** SQL of the table of trials of a column, `(text, tried)`; undefined: each event's text is tried by itself. */
   readonly triedOf: ((place: string) => string) | undefined
+  readonly retentionMs: number
 }
 
-/** Rows `(visitor, ms, words w0, w1, ...)` and the columns that are summed. */
-export function printMarked(layout: Layout, sums: readonly string[], { where, atMs, triedOf }: Seen, binder: Binder): string {
+/**
+ * Rows `(visitor, ms, words w0, w1, ..., leaves)` and the columns that are summed. `leaves`: when the event leaves the next window, or retention where it has no
+ * mark; any window will do, because it may be early but never late.
+ */
+export function printMarked(
+  layout: Layout,
+  sums: readonly string[],
+  { where, atMs, triedOf, retentionMs }: Seen,
+  binder: Binder,
+): string {
   const tried = triedOf ? triedColumns(layout) : []
   const looked = tried.map(() => 0)
   const look = (column: TextColumn, tryIt: string): string => {
@@ -173,7 +182,11 @@ export function printMarked(layout: Layout, sums: readonly string[], { where, at
     ({ column }, n) =>
       `\n    ANY LEFT JOIN (SELECT text, tried AS tried${n} FROM (${triedOf?.(columnKey(column))})) AS table${n} ON ${columnSql(column, binder)} = table${n}.text`,
   )
+  const isMarked = layout.words.map((_, n) => `w${n} != 0`).join(' OR ')
+  const spans = `[${[retentionMs, ...layout.windows].join(', ')}]`
+  const leaves = `ms + ${isMarked === '' ? retentionMs : `if(${isMarked}, ${spans}[age], ${retentionMs})`}`
   const age = ['1', ...layout.windows.map((ms) => `(ts > ${binder.moment(atMs - ms)})`)].join(' + ')
-  return `SELECT visitor, toUnixTimestamp64Milli(ts) AS ms${sums.map((field) => `, ifNull(${field}, 0) AS ${field}_or_0`).join('')}${words.map((word) => `,\n    ${word}`).join('')}
+  return `SELECT visitor, toUnixTimestamp64Milli(ts) AS ms${sums.map((field) => `, ifNull(${field}, 0) AS ${field}_or_0`).join('')}${words.map((word) => `,\n    ${word}`).join('')},
+    ${leaves} AS leaves
     FROM (SELECT *, url, ${age} AS age FROM madeleine.events WHERE ${where}) AS seen${joins.join('')}`
 }

@@ -106,8 +106,9 @@ export function printMany(moment: Moment, among: (binder: Binder) => string): Pr
 }
 
 /**
- * Rows `(visitor UUID, held Array(UInt16), expires DateTime64(3))` of known visitors: the numbers, from 1, of the plan's audiences that hold the visitor at the
- * moment; `expires` is when the last visible event leaves retention. One pass over the events that permit profiling as things stand.
+ * Rows `(visitor UUID, held Array(UInt16), expires DateTime64(3), turns DateTime64(3))` of known visitors: the numbers, from 1, of the plan's audiences that hold the
+ * visitor at the moment; `expires` is when the last visible event leaves retention; before `turns` nothing changes unless something new comes in. One pass over the
+ * events that permit profiling as things stand.
  */
 export function printPlan(plan: Plan, moment: Moment, { among, lane, prepared }: Part): Printed {
   const binder = new Binder()
@@ -124,15 +125,17 @@ export function printPlan(plan: Plan, moment: Moment, { among, lane, prepared }:
       ? undefined
       : (place: string) =>
           `SELECT text, tried FROM madeleine.pass_texts WHERE pass = ${binder.bind('UInt64', String(prepared))} AND place = ${binder.bind('String', place)}`
-  const marked = printMarked(layout, sums, { where, atMs: moment.atMs, triedOf }, binder)
-  const grouped = `SELECT visitor, max(ms) AS last, count() AS events${measures.aggregates.map((aggregate) => `,\n    ${aggregate}`).join('')}
+  const { atMs, retentionMs } = moment
+  const marked = printMarked(layout, sums, { where, atMs, triedOf, retentionMs }, binder)
+  const grouped = `SELECT visitor, max(ms) AS last, min(leaves) AS first_leaves, count() AS events${measures.aggregates.map((aggregate) => `,\n    ${aggregate}`).join('')}
   FROM (
     ${marked}
   ) GROUP BY visitor HAVING ${lane === 16 ? '' : 'NOT '}events <= ${NARROW_LANE_EVENTS}`
   // A level of its own for what uses another name: as aliases of one level they would be written out in each other, and be analysed for seconds.
   const measured = measures.levels.reduce((inner, level) => `SELECT *, ${level.join(',\n  ')}\nFROM (\n  ${inner}\n)`, grouped)
   const sql = `SELECT visitor, ${heldSql(plan, measures, binder)} AS held,
-  fromUnixTimestamp64Milli(last + ${binder.bind('Int64', moment.retentionMs)}, 'UTC') AS expires
+  fromUnixTimestamp64Milli(last + ${binder.bind('Int64', retentionMs)}, 'UTC') AS expires,
+  fromUnixTimestamp64Milli(first_leaves, 'UTC') AS turns
 FROM (
   ${measured}
 )`

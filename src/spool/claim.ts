@@ -3,7 +3,7 @@
 // answers on is a killed owner's and is removed first.
 
 import { linkSync, mkdirSync, rmSync, statSync } from 'node:fs'
-import { createServer, request, type Server } from 'node:http'
+import { createServer, type IncomingMessage, request, type Server } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { causeOf, MadeleineError, systemCode } from '../core/errors.ts'
 import { socketPath } from '../engine/embedded.ts'
@@ -12,12 +12,18 @@ export type Role = 'serve' | 'command'
 export type Answer = { readonly status: number; readonly body: string }
 export type Claim = { release(): Promise<void> }
 
-const SOCKET = 'madeleine.sock'
+/** `spool`: who writes the spool, and answers commands. `segmenter`: who refreshes memberships. */
+export type Office = 'spool' | 'segmenter'
+const SOCKETS: Record<Office, string> = { spool: 'madeleine.sock', segmenter: 'segmenter.sock' }
+
+export type Question = { readonly method: 'GET' | 'POST'; readonly path: string; readonly body?: string }
+const WHO: Question = { method: 'GET', path: '/role' }
 
 /** Asks the owner of the directory. Undefined where there is none. */
-export function askOwner(directory: string, method: 'GET' | 'POST', path: string): Promise<Answer | undefined> {
+export function askOwner(directory: string, question = WHO, office: Office = 'spool'): Promise<Answer | undefined> {
+  const { method, path, body: said = '' } = question
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath: socketPath(directory, SOCKET), method, path, agent: false }, (response) => {
+    const asked = request({ socketPath: socketPath(directory, SOCKETS[office]), method, path, agent: false }, (response) => {
       let body = ''
       response.setEncoding('utf8')
       response.on('data', (chunk: string) => {
@@ -29,7 +35,7 @@ export function askOwner(directory: string, method: 'GET' | 'POST', path: string
     asked.on('error', (error) =>
       ['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'ENOTSOCK'].includes(systemCode(error)) ? resolve(undefined) : reject(error),
     )
-    asked.end()
+    asked.end(said)
   })
 }
 
@@ -47,7 +53,7 @@ const TAKE_OVER_MAX_MS = 10_000
  * Moves a dead owner's socket away. Asked again and moved under a lock of its own: between "nobody answers" and the move another process may have taken
  * the place, and would be moved away alive.
  */
-async function takeOver(directory: string, known: string): Promise<void> {
+async function takeOver(directory: string, known: string, office: Office): Promise<void> {
   const lock = `${known}.takeover`
   try {
     mkdirSync(lock)
@@ -59,24 +65,42 @@ async function takeOver(directory: string, known: string): Promise<void> {
     return
   }
   try {
-    if ((await askOwner(directory, 'GET', '/role')) === undefined) rmSync(known, { force: true })
+    if ((await askOwner(directory, WHO, office)) === undefined) rmSync(known, { force: true })
   } finally {
     rmSync(lock, { recursive: true, force: true })
   }
 }
 
-/** `onShip` answers a command that wants everything shipped. Rejects with `locked` where the directory has an owner. */
-export async function claimDirectory(directory: string, role: Role, onShip: () => Promise<void>): Promise<Claim> {
-  const known = socketPath(directory, SOCKET)
+/** Does what a command asks for by a path; what it answers is the body, in text. */
+export type OnCommand = (path: string, body: string) => Promise<string>
+
+async function readBody(incoming: IncomingMessage): Promise<string> {
+  incoming.setEncoding('utf8')
+  let body = ''
+  for await (const chunk of incoming) body += chunk as string
+  return body
+}
+
+/** Rejects with `locked` where the directory has an owner. */
+export async function claimDirectory(
+  directory: string,
+  role: Role,
+  onCommand: OnCommand,
+  office: Office = 'spool',
+): Promise<Claim> {
+  const known = socketPath(directory, SOCKETS[office])
   const own = socketPath(directory, `m${process.pid.toString(36)}.${Math.random().toString(36).slice(2, 6)}`)
   const server = createServer((incoming, response) => {
     if (incoming.method === 'GET') response.end(role)
     else
-      onShip().then(
-        () => response.writeHead(204).end(),
-        (error: unknown) => response.writeHead(503).end(causeOf(error)),
-      )
+      readBody(incoming)
+        .then((body) => onCommand(incoming.url ?? '/', body))
+        .then(
+          (answer) => response.end(answer),
+          (error: unknown) => response.writeHead(503).end(causeOf(error)),
+        )
   })
+  server.requestTimeout = 0 // a build may take minutes
   await listen(server, own)
   const close = () => {
     server.closeAllConnections()
@@ -84,7 +108,7 @@ export async function claimDirectory(directory: string, role: Role, onShip: () =
   }
   try {
     while (!tryLink(own, known)) {
-      const owner = await askOwner(directory, 'GET', '/role')
+      const owner = await askOwner(directory, WHO, office)
       if (owner) {
         const hint =
           owner.body === 'serve' ? 'stop it first, or choose another directory with --data' : 'try again when it has finished'
@@ -93,7 +117,7 @@ export async function claimDirectory(directory: string, role: Role, onShip: () =
           retry: owner.body === 'command',
         })
       }
-      await takeOver(directory, known)
+      await takeOver(directory, known, office)
     }
   } catch (error) {
     await close()

@@ -7,7 +7,7 @@ import type { Tombstone } from '../identity/tombstones.ts'
 import type { Batch, Note } from './names.ts'
 
 export const EVENT_COLUMNS =
-  'batch, ts, received, visitor, event, source, scope, permissions, receivers, origin, path, host, referrer_host, category, keyword, attr, device, browser, os, country, region, language, campaign, creative, placement, order_id, currency, value, cost, dwell_ms'
+  'batch, ts, visitor, event, source, scope, permissions, receivers, origin, path, host, referrer_host, category, keyword, attr, device, browser, os, country, region, language, campaign, creative, placement, order_id, currency, value, cost, dwell_ms'
 
 /** Where the notes go: `table (columns)`. */
 export const NOTE_TABLES: Record<Note, string> = {
@@ -39,10 +39,10 @@ const batchPrefix = (batch: Batch): string => `{"batch":"${batch}",`
 const PLAIN = /^[ !#-[\]-~]*$/
 const quoted = (text: string): string => (PLAIN.test(text) ? `"${text}"` : JSON.stringify(text))
 
-/** The line without its batch, which is known only when a file takes it. */
-export function eventLine(event: Event, receivedMs: number): string {
+/** The line without its batch, which is known only when a file takes it, and without `received`, which the engine says. */
+export function eventLine(event: Event): string {
   // Names, ids and numbers need no escaping: their parsers let nothing through that would.
-  let line = `"ts":${event.ts},"received":${receivedMs},"visitor":"${event.visitor}","event":"${event.event}","source":"${event.source}","permissions":${event.permissions}`
+  let line = `"ts":${event.ts},"visitor":"${event.visitor}","event":"${event.event}","source":"${event.source}","permissions":${event.permissions}`
   if (event.scope !== 'global') line += `,"scope":"${event.scope}"`
   if (event.receivers.length > 0) line += `,"receivers":[${event.receivers.join(',')}]`
   for (const field of TEXTS) if (event[field] !== '') line += `,"${field}":${quoted(event[field])}`

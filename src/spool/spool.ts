@@ -10,7 +10,7 @@ import type { Event } from '../event/event.ts'
 import type { Tombstone } from '../identity/tombstones.ts'
 import { expireAside } from './aside.ts'
 import { makeBatches } from './batches.ts'
-import { askOwner, claimDirectory } from './claim.ts'
+import { askOwner, claimDirectory, type OnCommand } from './claim.ts'
 import { parseSpoolName, partitionOf } from './names.ts'
 import { recoverSpool } from './recover.ts'
 import { eventLine, parseTombstoneLine, signalLine, tombstoneLine } from './row.ts'
@@ -21,7 +21,7 @@ export type SpoolNotes = { readonly signals: readonly ConsentSignal[]; readonly 
 
 export type Spool = {
   /** Resolves when all of the events, and what visitors said beside, would survive kill -9; rejects with spool_failed, then none is kept. */
-  append(events: readonly Event[], receivedMs: number, notes?: SpoolNotes): Promise<void>
+  append(events: readonly Event[], notes?: SpoolNotes): Promise<void>
   /** Everything appended so far is in the store when this resolves. */
   ship(): Promise<void>
   readonly counts: Shipper['counts']
@@ -40,11 +40,17 @@ export async function openSpool(options: {
   readonly store: Store
   readonly now: () => number
   readonly prepare: () => Promise<void>
+  /** Answers what commands ask for beside shipping. */
+  readonly onCommand: OnCommand
 }): Promise<Spool> {
-  const { data, store, now, prepare } = options
+  const { data, store, now, prepare, onCommand } = options
   const directory = spoolDirectory(data)
   let ship = async (): Promise<void> => {}
-  const claim = await claimAsServe(data, () => ship())
+  const claim = await claimAsServe(data, async (path, body) => {
+    if (path !== '/ship') return onCommand(path, body)
+    await ship()
+    return ''
+  })
   const nextBatch = makeBatches(now)
   const left = recoverSpool(directory)
   const leftTombstones = left.flatMap((file) => readTombstones(directory, file))
@@ -56,8 +62,8 @@ export async function openSpool(options: {
     return shipper.drain()
   }
   return {
-    append(events, receivedMs, notes) {
-      const lines = events.map((event) => ({ partition: partitionOf(event.ts), line: eventLine(event, receivedMs) }))
+    append(events, notes) {
+      const lines = events.map((event) => ({ partition: partitionOf(event.ts), line: eventLine(event) }))
       for (const signal of notes?.signals ?? []) lines.push({ partition: 'signals', line: signalLine(signal) })
       for (const tombstone of notes?.tombstones ?? []) lines.push({ partition: 'tombstones', line: tombstoneLine(tombstone) })
       return writer.append(lines)
@@ -84,11 +90,11 @@ function readTombstones(directory: string, file: string): Tombstone[] {
 const COMMAND_WAIT_MS = 120_000
 
 /** A command that is shipping holds the directory for a moment; only another `serve` is a reason to refuse. */
-async function claimAsServe(data: string, onShip: () => Promise<void>): ReturnType<typeof claimDirectory> {
+async function claimAsServe(data: string, onCommand: OnCommand): ReturnType<typeof claimDirectory> {
   const until = Date.now() + COMMAND_WAIT_MS
   for (;;) {
     try {
-      return await claimDirectory(data, 'serve', onShip)
+      return await claimDirectory(data, 'serve', onCommand)
     } catch (error) {
       if (!(error instanceof MadeleineError && error.retry) || Date.now() > until) throw error
       await delay(50)
@@ -101,10 +107,10 @@ export async function shipSpool(data: string, store: Store, now: () => number): 
   const directory = spoolDirectory(data)
   const until = Date.now() + COMMAND_WAIT_MS
   for (;;) {
-    const owner = await askOwner(data, 'GET', '/role')
+    const owner = await askOwner(data)
     if (owner?.body === 'serve') {
-      const shipped = await askOwner(data, 'POST', '/ship')
-      if (shipped?.status === 204) return
+      const shipped = await askOwner(data, { method: 'POST', path: '/ship' })
+      if (shipped?.status === 200) return
       if (shipped)
         throw new MadeleineError('store_unreachable', `the running server cannot ship its spool: ${shipped.body}`, {
           retry: true,

@@ -34,7 +34,7 @@ describe.each(STORE_MODES)('the store in %s mode', (mode) => {
         owner: 'test.leak',
         into: `madeleine.events (${EVENT_COLUMNS})`,
         lines: Buffer.from(
-          lineInBatch(eventLine(anEvent({ ts: Date.now(), visitor: visitorNumber(n), event: 'leak' }), 0), BigInt(n)),
+          lineInBatch(eventLine(anEvent({ ts: Date.now(), visitor: visitorNumber(n), event: 'leak' })), BigInt(n)),
         ),
         ...(token === undefined ? {} : { settings: { insert_deduplication_token: token } }),
       })

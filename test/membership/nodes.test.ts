@@ -39,7 +39,7 @@ it('holds its descendants, is built where a destination receives it, and can be 
   ])
   const { known, usual } = audiencesOf(settings, new Set())
   const { retentionMs } = settings
-  const built = await buildAudiences(store, { audiences: chooseAudiences(known, [], usual), retentionMs, now: Date.now })
+  const built = await buildAudiences(store, { known, audiences: chooseAudiences(known, [], usual), retentionMs, now: Date.now })
   expect(built.audiences.map(({ id, size }) => [id, size])).toEqual([
     ['cars', 1],
     ['green-cars', 1],

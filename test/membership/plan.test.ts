@@ -32,7 +32,9 @@ it(`equals the build over ${EDITS} random edits (seed ${SEED})`, async () => {
     if (other) audiences[edit % AUDIENCES] = { id: `a${edit % AUDIENCES}` as AudienceId, rule: other }
     const share = Math.ceil(histories.length / EDITS)
     await storeEvents(store, histories.slice(edit * share, (edit + 1) * share).flat())
-    const options = { audiences: audiences as Parameters<typeof buildAudiences>[1]['audiences'], retentionMs, now: () => atMs }
+    const asked = audiences as Parameters<typeof buildAudiences>[1]['audiences']
+    const known = new Map(asked.map((one) => [one.id, one]))
+    const options = { known, audiences: asked, retentionMs, now: () => atMs }
     const before = await readMembers(store, options.audiences, { retentionMs, nowMs: atMs })
     const planned = await previewBuild(store, options)
     if (edit > 0)
@@ -40,7 +42,7 @@ it(`equals the build over ${EDITS} random edits (seed ${SEED})`, async () => {
         asOfMs: before.asOfMs,
       })
     const built = await buildAudiences(store, options)
-    expect(built.audiences).toEqual(planned.audiences)
+    expect(built.audiences.map((audience) => ({ ...audience, cost: undefined }))).toEqual(planned.audiences)
     changes += built.audiences.reduce((sum, { entered, left }) => sum + entered + left, 0)
   }
   expect(changes).toBeGreaterThan(8 * EDITS)

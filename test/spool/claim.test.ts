@@ -17,7 +17,7 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }))
 /** A process that claims the directory, says whether it got it, and holds it until it is killed. */
 const CLAIMANT = `
 import { claimDirectory } from './src/spool/claim.ts'
-claimDirectory(process.argv[2], 'command', async () => {}).then(() => console.log('owner'), (error) => console.log(error.code))
+claimDirectory(process.argv[2], 'command', async () => '').then(() => console.log('owner'), (error) => console.log(error.code))
 setInterval(() => {}, 1000)
 `
 async function claimant() {
@@ -43,7 +43,7 @@ describe('the claim on a data directory', () => {
     const many = await Promise.all(Array.from({ length: 5 }, claimant))
     try {
       expect(many.map(({ answer }) => answer).sort()).toEqual(['locked', 'locked', 'locked', 'locked', 'owner'])
-      expect(await askOwner(directory, 'GET', '/role')).toMatchObject({ body: 'command' })
+      expect(await askOwner(directory)).toMatchObject({ body: 'command' })
     } finally {
       await Promise.all(many.map(({ kill }) => kill()))
     }
@@ -51,7 +51,7 @@ describe('the claim on a data directory', () => {
 
   it('within one process goes to one of many, over and over', async () => {
     for (let round = 0; round < 20; round++) {
-      const wanted = await Promise.allSettled(Array.from({ length: 4 }, () => claimDirectory(directory, 'serve', async () => {})))
+      const wanted = await Promise.allSettled(Array.from({ length: 4 }, () => claimDirectory(directory, 'serve', async () => '')))
       const owners = wanted.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
       expect(owners).toHaveLength(1)
       await owners[0]?.release()
@@ -60,11 +60,11 @@ describe('the claim on a data directory', () => {
   })
 
   it('released late does not take the next owner away', async () => {
-    const first = await claimDirectory(directory, 'serve', async () => {})
+    const first = await claimDirectory(directory, 'serve', async () => '')
     rmSync(join(directory, 'madeleine.sock'))
-    const second = await claimDirectory(directory, 'serve', async () => {})
+    const second = await claimDirectory(directory, 'serve', async () => '')
     await first.release()
-    expect(await askOwner(directory, 'GET', '/role')).toMatchObject({ body: 'serve' })
+    expect(await askOwner(directory)).toMatchObject({ body: 'serve' })
     await second.release()
   })
 
@@ -73,8 +73,8 @@ describe('the claim on a data directory', () => {
     async () => {
       const long = join(directory, 'd'.repeat(120))
       mkdirSync(long)
-      const claim = await claimDirectory(long, 'serve', async () => {})
-      await expect(claimDirectory(long, 'serve', async () => {})).rejects.toMatchObject({ code: 'locked' })
+      const claim = await claimDirectory(long, 'serve', async () => '')
+      await expect(claimDirectory(long, 'serve', async () => '')).rejects.toMatchObject({ code: 'locked' })
       expect(readdirSync(long)).toEqual(['madeleine.sock'])
       await claim.release()
     },

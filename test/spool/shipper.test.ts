@@ -13,7 +13,7 @@ import { openScratchStore, type ScratchStore, STORE_MODES } from '../support/sto
 
 const now = Date.now()
 const partition = partitionOf(now)
-const line = (n: number, batch: bigint) => lineInBatch(eventLine(anEvent({ ts: now, visitor: visitorNumber(n) }), now), batch)
+const line = (n: number, batch: bigint) => lineInBatch(eventLine(anEvent({ ts: now, visitor: visitorNumber(n) })), batch)
 
 describe.each(STORE_MODES)('the shipper, on the store in %s mode', (mode) => {
   let scratch: ScratchStore

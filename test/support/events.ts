@@ -41,7 +41,7 @@ export async function storeEvents(store: Store, events: readonly Event[]): Promi
   const blocks = new Map<string, string[]>()
   for (const event of events) {
     const partition = partitionOf(event.ts)
-    blocks.set(partition, [...(blocks.get(partition) ?? []), eventLine(event, event.ts)])
+    blocks.set(partition, [...(blocks.get(partition) ?? []), eventLine(event)])
   }
   for (const lines of blocks.values()) {
     const batch = ++lastBatch

@@ -1,0 +1,166 @@
+// Audiences over everybody: one pass finds who is in, and what differs from what was written before becomes transitions.
+
+import { refusalsSql } from '../consent/standing.ts'
+import type { AudienceId, VisitorId } from '../core/ids.ts'
+import type { Store, Values } from '../engine/store.ts'
+import { Binder } from '../rules/binder.ts'
+import { EVERYBODY, inRange, type Range } from '../rules/print.ts'
+import { makeBatches } from '../spool/batches.ts'
+import { type Audience, type PassLimits, passOver } from './pass.ts'
+import { LEFT_OUTLIVES_MS, RENEWED_BEFORE_MS, type TouchedMoment } from './touched.ts'
+
+/** Pairs of visitor and audience that are compared at once. */
+const PAIRS_A_SLICE = 4_000_000
+
+export type Found = {
+  readonly pass: bigint
+  readonly audiences: readonly Audience[]
+  readonly moment: TouchedMoment
+  readonly cost: { readonly rows: number; readonly bytes: number; readonly seconds: number }
+}
+
+export type BackfillOptions = {
+  readonly audiences: readonly Audience[]
+  readonly moment: TouchedMoment
+  readonly limits: PassLimits
+  readonly onShare?: ((share: number) => void) | undefined
+}
+
+/** Runs `work` on what a pass over everybody finds, which is put away after it. */
+export async function withFound<T>(store: Store, options: BackfillOptions, work: (found: Found) => Promise<T>): Promise<T> {
+  const { audiences, moment, limits, onShare } = options
+  const pass = makeBatches(Date.now)()
+  const startedMs = Date.now()
+  const { atMs, retentionMs } = moment
+  try {
+    const read = await passOver(
+      store,
+      { audiences, moment: { atMs, retentionMs, nowMs: atMs }, limits, onShare },
+      ({ sql, values, settings }) =>
+        store.run({
+          owner: 'membership.pass',
+          sql: `INSERT INTO madeleine.evaluated (pass, visitor, held, expires, turns)
+                SELECT {number:UInt64}, visitor, held, expires, turns FROM (${sql})`,
+          values: { ...values, number: pass },
+          settings,
+        }),
+    )
+    return await work({ pass, audiences, moment, cost: { ...read, seconds: (Date.now() - startedMs) / 1000 } })
+  } finally {
+    await store.run({ owner: 'membership.pass', sql: `ALTER TABLE madeleine.evaluated DROP PARTITION ${pass}` })
+  }
+}
+
+/** Ranges of visitors with about so many pairs each, which together hold everybody. */
+async function slices(store: Store, { pass }: Found): Promise<Range[]> {
+  const [row] = await store.rows<{ pairs: number; sample: string[] }>({
+    owner: 'membership.slices',
+    sql: `SELECT sum(length(held)) AS pairs, arrayMap(id -> toString(id), arraySort(groupArraySample(10000, 1)(visitor))) AS sample
+          FROM madeleine.evaluated WHERE pass = {number:UInt64}`,
+    values: { number: pass },
+  })
+  const { pairs = 0, sample = [] } = row ?? {}
+  const count = Math.max(1, Math.ceil(pairs / PAIRS_A_SLICE))
+  const ends = Array.from({ length: count - 1 }, (_, n) => sample[Math.floor(((n + 1) * sample.length) / count)])
+  const cuts = [undefined, ...new Set(ends.filter((end) => end !== undefined && end !== sample[0])), undefined]
+  return cuts.slice(1).map((to, n) => ({ from: cuts[n], to }))
+}
+
+/** What is compared with the pass: everything that is written, or what was up to a tick; of everybody, or all but some. */
+export type Compared = { readonly upToTick?: number; readonly except?: readonly VisitorId[] }
+
+/** Rows `(name, visitor, is_in, was_in, ends, old_ends, old_latest)` of everybody who is or was in one of the audiences. */
+function comparedSql(
+  { pass, audiences }: Found,
+  range: Range,
+  { upToTick, except = [] }: Compared,
+): { sql: string; values: Values } {
+  const binder = new Binder()
+  const names = binder.bind(
+    'Array(String)',
+    audiences.map(({ id }) => id),
+  )
+  const others = except.length === 0 ? '' : ` AND visitor NOT IN ${binder.bind('Array(UUID)', except)}`
+  const among = `${inRange(range)(binder)}${others}`
+  const upTo = upToTick === undefined ? '' : ` AND tick <= ${binder.bind('UInt64', String(upToTick))}`
+  const sql = `SELECT name, visitor, max(now_in) AS is_in, max(before_in) AS was_in, max(end_now) AS ends, max(end_before) AS old_ends, max(end_latest) AS old_latest
+    FROM (
+      SELECT ${names}[arrayJoin(held)] AS name, visitor, 1 AS now_in, 0 AS before_in, expires AS end_now,
+        toDateTime64(0, 3, 'UTC') AS end_before, toDateTime64(0, 3, 'UTC') AS end_latest
+      FROM madeleine.evaluated WHERE pass = ${binder.bind('UInt64', String(pass))}${among}
+      UNION ALL
+      SELECT audience AS name, visitor, 0 AS now_in, argMax(kind, tick) != 'left' AS before_in, toDateTime64(0, 3, 'UTC') AS end_now,
+        argMax(expires, tick) AS end_before, max(expires) AS end_latest
+      FROM madeleine.transitions WHERE audience IN ${names}${upTo}${among} GROUP BY audience, visitor
+    ) GROUP BY name, visitor`
+  return { sql, values: binder.values }
+}
+
+export type Difference = { readonly entered: number; readonly left: number }
+
+/** Of each audience, what the pass says against what is written. Nothing is changed. */
+export async function readDifferences(store: Store, found: Found, compared: Compared): Promise<Map<AudienceId, Difference>> {
+  const total = new Map<AudienceId, Difference>()
+  for (const range of await slices(store, found)) {
+    const { sql, values } = comparedSql(found, range, compared)
+    const rows = await store.rows<Difference & { name: AudienceId }>({
+      owner: 'membership.differences',
+      sql: `SELECT name, countIf(is_in AND NOT was_in) AS entered, countIf(was_in AND NOT is_in) AS left FROM (${sql}) GROUP BY name`,
+      values,
+    })
+    for (const { name, entered, left } of rows) {
+      const sum = total.get(name) ?? { entered: 0, left: 0 }
+      total.set(name, { entered: sum.entered + entered, left: sum.left + left })
+    }
+  }
+  return total
+}
+
+/** Some of those of whom the pass says something else than what is written. */
+export async function readDiffering(store: Store, found: Found, compared: Compared, id: AudienceId): Promise<string[]> {
+  const { sql, values } = comparedSql(found, EVERYBODY, compared)
+  const rows = await store.rows<{ id: string }>({
+    owner: 'membership.differing',
+    sql: `SELECT toString(visitor) AS id FROM (${sql}) WHERE name = {name:String} AND is_in != was_in LIMIT 5`,
+    values: { ...values, name: id },
+  })
+  return rows.map((row) => row.id)
+}
+
+/** What differs, as transitions of a tick; and when each visitor must be looked at again. `versions`: of each audience. */
+export async function writeDifferences(
+  store: Store,
+  found: Found,
+  { tick, versions }: { readonly tick: number; readonly versions: ReadonlyMap<AudienceId, number> },
+): Promise<void> {
+  const { audiences, moment, pass } = found
+  for (const range of await slices(store, found)) {
+    const { sql, values } = comparedSql(found, range, {})
+    await store.run({
+      owner: 'membership.differences',
+      sql: `INSERT INTO madeleine.transitions (tick, at, audience, version, visitor, kind, expires)
+            SELECT {tick:UInt64}, fromUnixTimestamp64Milli({at:Int64}, 'UTC'), name, transform(toString(name), {ids:Array(String)}, arrayMap(v -> toUInt32(v), {versions:Array(String)}), toUInt32(0)), visitor,
+              if(is_in, if(was_in, 'stays', 'entered'), 'left'), if(is_in, ends, old_latest + toIntervalMillisecond({outlives:UInt64}))
+            FROM (${sql}) WHERE is_in != was_in OR is_in AND was_in AND ends > old_ends AND old_ends < fromUnixTimestamp64Milli({renewed:Int64}, 'UTC')`,
+      values: {
+        ...values,
+        tick,
+        at: moment.atMs,
+        ids: audiences.map(({ id }) => id),
+        versions: audiences.map(({ id }) => String(versions.get(id) ?? 0)),
+        outlives: LEFT_OUTLIVES_MS,
+        renewed: moment.atMs + RENEWED_BEFORE_MS,
+      },
+    })
+  }
+  const { atMs, retentionMs } = moment
+  // Beside what the pass saw: events of the future begin to count, and what cannot be seen now may be seen once a refusal has left retention.
+  await store.run({
+    owner: 'membership.turns',
+    sql: `INSERT INTO madeleine.turns (due, visitor)
+          SELECT turns, visitor FROM madeleine.evaluated WHERE pass = {number:UInt64}
+          UNION ALL SELECT ts, visitor FROM madeleine.events WHERE ts > fromUnixTimestamp64Milli({at:Int64}, 'UTC')
+          UNION ALL SELECT ts + toIntervalMillisecond({retention:UInt64}), visitor FROM (${refusalsSql('profile', "fromUnixTimestamp64Milli({from:Int64}, 'UTC')")})`,
+    values: { number: pass, at: atMs, from: atMs - retentionMs, retention: retentionMs },
+  })
+}
