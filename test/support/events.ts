@@ -63,9 +63,12 @@ export async function storeSignals(store: Store, signals: readonly ConsentSignal
   })
 }
 
+let lastGeneration = 0
+
 /** An imported list. */
 export async function storeList(store: Store, list: string, visitors: readonly VisitorId[]): Promise<void> {
-  const generation = Number(++lastBatch >> 22n)
+  lastGeneration = Math.max(lastGeneration + 1, Date.now())
+  const generation = lastGeneration
   const at = Date.now()
   const rows = (into: string, values: readonly object[]) =>
     store.insertLines({ owner: 'test.list', into, lines: Buffer.from(values.map((row) => `${JSON.stringify(row)}\n`).join('')) })
