@@ -19,7 +19,7 @@ import { shareTombstones, type TombstoneShare } from './identity/share.ts'
 import { makeTombstones, type Tombstones } from './identity/tombstones.ts'
 import { type BuildResult, buildAudiences, chooseAudiences } from './membership/build.ts'
 import { audiencesOf, readImportedLists } from './membership/lists.ts'
-import { type BuildRequest, buildOnce, waitForSegmenter } from './membership/office.ts'
+import { type BuildRequest, buildOnce, refreshThroughServer, waitForSegmenter } from './membership/office.ts'
 import { type Segmenter, startSegmenter } from './membership/segmenter.ts'
 import type { Environment } from './settings/environment.ts'
 import type { Settings } from './settings/load.ts'
@@ -99,6 +99,14 @@ export function build(
   )
 }
 
+/** As `withEvents`, with memberships that know of them where a server keeps them; without one they are those of the last build. */
+export function withMembers<T>(environment: Environment, work: (store: Store, isServed: boolean) => Promise<T>): Promise<T> {
+  return withEvents(environment, async (store) => {
+    const isServed = await refreshThroughServer(environment.data)
+    return work(store, isServed)
+  })
+}
+
 export type Collector = {
   /** As the build command. */
   build(ids: readonly string[], full?: boolean): Promise<BuildResult>
@@ -165,6 +173,10 @@ export async function openCollector(environment: Environment, settings: Settings
     return (await segmenter).build({ known, audiences: chooseAudiences(known, ids, usual), full })
   }
   async function onCommand(path: string, body: string): Promise<string> {
+    if (path === '/refresh') {
+      await (await segmenter)?.refresh()
+      return ''
+    }
     if (path !== '/build') throw new MadeleineError('usage', `the server knows no ${path}`)
     const { ids, full, config } = JSON.parse(body) as BuildRequest
     if (config !== environment.config)

@@ -1,7 +1,7 @@
 import { exportAudiences } from '../activate/export.ts'
 import { MadeleineError } from '../core/errors.ts'
 import { audiencesOf, readImportedLists } from '../membership/lists.ts'
-import { now, withEvents } from '../wire.ts'
+import { now, withMembers } from '../wire.ts'
 import { type Flags, readContext } from './context.ts'
 import { type Outcome, table } from './output.ts'
 
@@ -16,7 +16,7 @@ export async function exportDestinations(
     if (!known.includes(id))
       throw new MadeleineError('usage', `unknown destination \`${id}\``, { hint: `known: ${known.join(', ') || 'none'}` })
   const destinations = settings.destinations.filter(({ id }) => ids.length === 0 || ids.includes(id))
-  const done = await withEvents(environment, async (store) =>
+  const done = await withMembers(environment, async (store) =>
     exportAudiences({
       store,
       known: audiencesOf(settings, await readImportedLists(store)).known,

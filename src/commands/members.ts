@@ -1,9 +1,10 @@
 import { MadeleineError } from '../core/errors.ts'
 import { isoOf, parseMoment } from '../core/time.ts'
+import type { Store } from '../engine/store.ts'
 import { chooseAudiences } from '../membership/build.ts'
 import { audiencesOf, readImportedLists } from '../membership/lists.ts'
 import { type Members, readMembers, readMembersAsOf } from '../membership/members.ts'
-import { now, withEvents } from '../wire.ts'
+import { now, withEvents, withMembers } from '../wire.ts'
 import { type Flags, readContext } from './context.ts'
 import type { Outcome } from './output.ts'
 
@@ -17,13 +18,17 @@ export async function members(ids: readonly string[], flags: Flags & { readonly 
     })
   const { retentionMs, memoryBytes } = settings
   const limits = { memoryBytes }
-  const result = await withEvents(environment, async (store): Promise<Members> => {
+  const read = async (store: Store, isServed: boolean): Promise<Members> => {
     const audiences = chooseAudiences(audiencesOf(settings, await readImportedLists(store)).known, ids)
     const nowMs = now()
     return atMs === undefined
-      ? readMembers(store, audiences, { retentionMs, nowMs, limits })
+      ? readMembers(store, audiences, { retentionMs, nowMs, limits, isServed })
       : readMembersAsOf(store, audiences, { atMs, nowMs, retentionMs }, limits)
-  })
+  }
+  const result =
+    atMs === undefined
+      ? await withMembers(environment, read)
+      : await withEvents(environment, (store) => read(store, false)) // the events alone say it
   const many = result.audiences.length > 1
   return {
     json: { as_of: isoOf(result.asOfMs), audiences: result.audiences },

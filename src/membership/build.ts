@@ -9,12 +9,13 @@ import { readDifferences, readDiffering, withFound } from './backfill.ts'
 import { isCurrent, readAudienceLog } from './log.ts'
 import { type Audience, DEFAULT_LIMITS, type PassLimits } from './pass.ts'
 import { type Membership, makeMembership, planWork, type Refreshed, type RefreshOptions, TOUCHED_MAX } from './refresh.ts'
-import { readState } from './state.ts'
-import { readLastTick } from './ticks.ts'
+import { countNet, readState } from './state.ts'
+import { readLastBuild, readLastTick } from './ticks.ts'
 import { makeLooker } from './touched.ts'
 
 export type AudienceRules = ReadonlyMap<AudienceId, { readonly rule: ResolvedRule }>
 
+/** `entered` and `left` are since the last build. */
 export type BuildResult = { readonly asOfMs: number; readonly touched: number; readonly audiences: readonly Refreshed[] }
 
 /** Throws `usage` for an id nobody defined. */
@@ -66,8 +67,12 @@ export async function buildAudiences(
   options: BuildOptions,
   membership: Membership = makeMembership(store),
 ): Promise<BuildResult> {
-  const { atMs, touched, audiences } = await membership.refresh(refreshing(options))
-  return { asOfMs: atMs, touched, audiences: asked(options.audiences, audiences) }
+  const before = await readLastBuild(store)
+  const { tick, atMs, touched, audiences } = await membership.refresh(refreshing(options))
+  // Since the last build, whatever a server did in between.
+  const counted = await countNet(store, before, tick)
+  const changed = audiences.map((audience) => ({ ...audience, ...(counted.get(audience.id) ?? { entered: 0, left: 0 }) }))
+  return { asOfMs: atMs, touched, audiences: asked(options.audiences, changed) }
 }
 
 /** What a build would do now, found as a build finds it; nothing is written that anybody reads. */

@@ -48,13 +48,22 @@ async function readWritten(store: Store, audience: AudienceId, tick: number, now
   return row?.members ?? []
 }
 
+export type ReadOptions = {
+  readonly retentionMs: number
+  readonly nowMs: number
+  readonly limits?: PassLimits
+  /** A server keeps them. What one kept that runs no more is as if never built. */
+  readonly isServed?: boolean
+}
+
 /** Of the last tick, at its moment. An audience that was never built, or has another rule since, is evaluated at the same moment, so that the answer has one; where there was no tick, all are evaluated now. */
 export async function readMembers(
   store: Store,
   audiences: readonly Audience[],
-  { retentionMs, nowMs, limits }: { readonly retentionMs: number; readonly nowMs: number; readonly limits?: PassLimits },
+  { retentionMs, nowMs, limits, isServed = false }: ReadOptions,
 ): Promise<Members> {
-  const last = await readLastTick(store)
+  const newest = await readLastTick(store)
+  const last = isServed || newest?.maker === 'build' ? newest : undefined
   const log = last ? await readAudienceLog(store, last.tick) : new Map()
   const atMs = last?.atMs ?? nowMs
   const isWritten = ({ id }: Audience) => isCurrent(log.get(id))

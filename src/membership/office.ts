@@ -33,6 +33,16 @@ export async function waitForSegmenter(data: string, signal: AbortSignal): Promi
   }
 }
 
+/** Where a server runs: a tick of its, and its end. False where there is none. */
+export async function refreshThroughServer(data: string): Promise<boolean> {
+  const owner = await askOwner(data)
+  if (owner?.body !== 'serve') return false
+  const done = await askOwner(data, { method: 'POST', path: '/refresh' })
+  if (done && done.status !== 200)
+    throw new MadeleineError('store_unreachable', `the running server cannot refresh memberships: ${done.body}`, { retry: true })
+  return done !== undefined
+}
+
 /** By the running server, or here where there is none; one after the other, whoever else builds. */
 export async function buildOnce(data: string, request: BuildRequest, here: () => Promise<BuildResult>): Promise<BuildResult> {
   for (;;) {

@@ -14,7 +14,7 @@ import { type Cost, shareOf } from './costs.ts'
 import { isCurrent, keyOf, type Logged, type LogRow, readGenerations, ruleText, writeAudienceLog } from './log.ts'
 import type { Audience, PassLimits } from './pass.ts'
 import { countTransitions, isMaintained, readState, type State } from './state.ts'
-import { commitTick, type Tick } from './ticks.ts'
+import { commitTick, type Maker, type Tick } from './ticks.ts'
 import { type Looker, makeLooker, type TouchedMoment } from './touched.ts'
 
 /** Where more are touched, everybody is evaluated: from here on a pass over all is the shorter way. */
@@ -56,6 +56,7 @@ export type RefreshOptions = {
   readonly full?: boolean
   /** Tries again what failed before under the same rule. */
   readonly retry?: boolean
+  readonly maker?: Maker
   /** Logs the sizes that have changed. */
   readonly checkpoint?: boolean
   /** A tick that has nothing to do is left out where the last one is no older. */
@@ -294,7 +295,9 @@ export function makeMembership(store: Store): Membership {
     await writeAudienceLog(store, rows)
     const seconds = (Date.now() - startedMs) / 1000
     const touched = visitors.length
-    await commitTick(store, { tick, atMs: moment.atMs, seenAtMs: arrivals.seenAtMs, seen: arrivals.fresh, touched, seconds })
+    const { maker = 'build' } = options
+    const ended = { tick, atMs: moment.atMs, maker, seenAtMs: arrivals.seenAtMs }
+    await commitTick(store, { ...ended, seen: arrivals.fresh, touched, seconds })
 
     const newLog = new Map(logged)
     for (const row of rows) {
@@ -302,8 +305,7 @@ export function makeMembership(store: Store): Membership {
       resized.delete(row.audience)
     }
     const seen = new Set(arrivals.blocks)
-    const ended = { tick, atMs: moment.atMs, seenAtMs: arrivals.seenAtMs, seen }
-    state = { last: ended, log: newLog, sizes, resized, left: { visitors: [], audiences: [], tick } }
+    state = { last: { ...ended, seen }, log: newLog, sizes, resized, left: { visitors: [], audiences: [], tick } }
     const shown = [...maintained, ...evaluated].map(({ id }): Refreshed => {
       const { entered = 0, left = 0 } = counted.get(id) ?? {}
       const detail = outcomes.get(id)?.detail

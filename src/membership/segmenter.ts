@@ -24,6 +24,8 @@ export type SegmenterOptions = {
 }
 export type Segmenter = {
   build(options: Pick<BuildOptions, 'known' | 'audiences' | 'full'>): Promise<BuildResult>
+  /** A tick now. */
+  refresh(): Promise<void>
   readonly counts: { ticks: number; failures: number; watermarkMs: number; touched: number }
   /** Ends after the tick in hand. */
   close(): Promise<void>
@@ -58,6 +60,7 @@ export function startSegmenter(options: SegmenterOptions): Segmenter {
       now,
       limits,
       checkpoint,
+      maker: 'serve',
       idleMs: IDLE_MS,
     })
     if (checkpoint) checkpointMs = now()
@@ -84,6 +87,7 @@ export function startSegmenter(options: SegmenterOptions): Segmenter {
 
   return {
     counts,
+    refresh: () => alone(tick),
     build: (asked) => alone(() => buildAudiences(store, { ...asked, retentionMs, limits, now }, membership)),
     async close() {
       interrupt.abort()

@@ -28,6 +28,20 @@ export async function countTransitions(store: Store, after: number, upTo: number
   return new Map(rows.map(({ audience, ...counted }) => [audience, counted]))
 }
 
+/** Who is in at one tick and was not at another before, and the other way round: whoever entered and left in between is in neither. */
+export async function countNet(store: Store, after: number, upTo: number): Promise<Map<AudienceId, Counted>> {
+  const rows = await store.rows<Counted & { audience: AudienceId }>({
+    owner: 'membership.net',
+    sql: `SELECT audience, countIf(first = 'entered' AND last = 'entered') AS entered, countIf(first = 'left' AND last = 'left') AS left FROM (
+            SELECT audience, visitor, argMin(kind, tick) AS first, argMax(kind, tick) AS last FROM madeleine.transitions
+            WHERE tick > {after:UInt64} AND tick <= {upTo:UInt64} AND kind != 'stays' GROUP BY audience, visitor
+          ) GROUP BY audience`,
+    values: { after, upTo },
+    settings: { optimize_aggregation_in_order: 1 },
+  })
+  return new Map(rows.map(({ audience, ...counted }) => [audience, counted]))
+}
+
 /**
  * The logged sizes, and what has changed since. Sizes are logged together, of all audiences that have changed: one that was last logged before had not changed
  * until then.

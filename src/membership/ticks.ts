@@ -5,11 +5,15 @@ import type { Store } from '../engine/store.ts'
 /** A row is inserted and seen within this, whatever the load; what came in longer ago has been seen. Of the engine's clock. */
 export const ARRIVAL_MARGIN_MS = 120_000
 
+export type Maker = 'build' | 'serve'
+
 export type Tick = {
   /** Its number: its moment, or the next number where a clock went back. */
   readonly tick: number
   /** Members are complete through this moment. */
   readonly atMs: number
+  /** A command that was asked to build, or a server that goes on doing it. */
+  readonly maker: Maker
   /** By the engine's clock. */
   readonly seenAtMs: number
   /** What has come in and was looked at, as far back as the margin goes (arrivals.ts). */
@@ -19,7 +23,7 @@ export type Tick = {
 export async function readLastTick(store: Store): Promise<Tick | undefined> {
   const [last] = await store.rows<Omit<Tick, 'seen'>>({
     owner: 'membership.tick',
-    sql: `SELECT tick, toUnixTimestamp64Milli(at) AS atMs, toUnixTimestamp64Milli(seen_at) AS seenAtMs FROM madeleine.ticks ORDER BY tick DESC LIMIT 1`,
+    sql: `SELECT tick, toUnixTimestamp64Milli(at) AS atMs, toUnixTimestamp64Milli(seen_at) AS seenAtMs, toString(maker) AS maker FROM madeleine.ticks ORDER BY tick DESC LIMIT 1`,
   })
   if (!last) return undefined
   const rows = await store.rows<{ key: string }>({
@@ -30,6 +34,15 @@ export async function readLastTick(store: Store): Promise<Tick | undefined> {
   return { ...last, seen: new Set(rows.map(({ key }) => key)) }
 }
 
+/** The last tick that a command asked for; 0 where there is none. */
+export async function readLastBuild(store: Store): Promise<number> {
+  const [row] = await store.rows<{ last: number }>({
+    owner: 'membership.build',
+    sql: `SELECT maxIf(tick, maker = 'build') AS last FROM madeleine.ticks`,
+  })
+  return row?.last ?? 0
+}
+
 export type TickRow = Omit<Tick, 'seen'> & {
   /** What this tick was the first to look at. */
   readonly seen: readonly string[]
@@ -37,10 +50,10 @@ export type TickRow = Omit<Tick, 'seen'> & {
   readonly seconds: number
 }
 
-export async function commitTick(store: Store, { tick, atMs, seenAtMs, seen, touched, seconds }: TickRow): Promise<void> {
+export async function commitTick(store: Store, { tick, atMs, maker, seenAtMs, seen, touched, seconds }: TickRow): Promise<void> {
   await store.insertLines({
     owner: 'membership.commit',
-    into: 'madeleine.ticks (tick, at, seen_at, seen, touched, seconds)',
-    lines: Buffer.from(`${JSON.stringify({ tick, at: atMs, seen_at: seenAtMs, seen, touched, seconds })}\n`),
+    into: 'madeleine.ticks (tick, at, maker, seen_at, seen, touched, seconds)',
+    lines: Buffer.from(`${JSON.stringify({ tick, at: atMs, maker, seen_at: seenAtMs, seen, touched, seconds })}\n`),
   })
 }

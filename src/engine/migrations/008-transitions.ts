@@ -53,6 +53,7 @@ export const transitions: Migration = {
       at DateTime64(3, 'UTC'),
       seen_at DateTime64(3, 'UTC'),
       seen Array(String),
+      maker Enum8('build' = 1, 'serve' = 2),
       touched UInt64,
       seconds Float64
     )
