@@ -91,10 +91,20 @@ export async function run(argv: readonly string[]): Promise<number> {
     .action(async (ids: string[], flags: Flags & { asOf?: string }) =>
       finish(await (await import('./commands/members.ts')).members(ids, flags), flags),
     )
+  command('estimate [id]', 'the size of a rule, exact or with an interval, within a second')
+    .option('-f, --file <file>', 'of the segments in a file, which need not be in the configuration')
+    .action(async (id: string | undefined, flags: Flags & { file?: string }) =>
+      finish(await (await import('./commands/estimate.ts')).estimate(id, flags), flags),
+    )
   command('why <visitor> <id>', 'why a visitor is in an audience or not, and when that turns').action(
     async (visitor: string, id: string, flags: Flags) =>
       finish(await (await import('./commands/why.ts')).why(visitor, id, flags), flags),
   )
+  command('history <id|visitor>', 'what is remembered of an audience, or of a visitor')
+    .option('--since <time>', 'only from a moment on')
+    .action(async (text: string, flags: Flags & { since?: string }) =>
+      finish(await (await import('./commands/history.ts')).history(text, flags), flags),
+    )
   command('export [destination...]', 'deliver what changed')
     .option('--full', 'the whole audience instead of the changes')
     .option('--dry-run', 'say what would be delivered, deliver nothing')

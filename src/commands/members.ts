@@ -26,9 +26,7 @@ export async function members(ids: readonly string[], flags: Flags & { readonly 
       : readMembersAsOf(store, audiences, { atMs, nowMs, retentionMs }, limits)
   }
   const result =
-    atMs === undefined
-      ? await withMembers(environment, read)
-      : await withEvents(environment, (store) => read(store, false)) // the events alone say it
+    atMs === undefined ? await withMembers(environment, read) : await withEvents(environment, (store) => read(store, false)) // the events alone say it
   const many = result.audiences.length > 1
   return {
     json: { as_of: isoOf(result.asOfMs), audiences: result.audiences },

@@ -37,6 +37,8 @@ export type Store = {
     readonly lines: Buffer
     readonly settings?: Settings
   }): Promise<void>
+  /** What all statements have read so far, as far as the engine has said. */
+  readonly read: ReadWork
   ping(): Promise<void>
   close(): Promise<void>
 }
@@ -93,6 +95,12 @@ function backendOf(options: StoreOptions): Backend {
   return { client, ready: () => engine.ready(), close: () => engine.close() }
 }
 
+/** From the header that a ClickHouse server sends, and our front does. */
+function summaryOf(headers: Readonly<Record<string, unknown>>): ReadWork {
+  const { read_rows = 0, read_bytes = 0 } = JSON.parse(String(headers['x-clickhouse-summary'] ?? '{}')) as Record<string, string>
+  return { rows: Number(read_rows), bytes: Number(read_bytes) }
+}
+
 export type StoreOptions = { readonly url?: string | undefined; readonly directory: string }
 
 export function openStore(options: StoreOptions): Store {
@@ -107,11 +115,20 @@ export function openStore(options: StoreOptions): Store {
     }
   }
 
+  const read = { rows: 0, bytes: 0 }
+  function count(work: ReadWork): ReadWork {
+    read.rows += work.rows
+    read.bytes += work.bytes
+    return work
+  }
+
   return {
+    read,
     rows<Row>({ owner, sql, values, settings }: Statement) {
       const query = `${sql}\n${settingsClause(owner, { ...SELECT_SETTINGS, ...settings })}`
       return guarded(owner, async () => {
         const result = await client.query({ query, query_params: { ...values }, format: 'JSONEachRow' })
+        count(summaryOf(result.response_headers))
         return (await result.json()) as Row[]
       })
     },
@@ -124,8 +141,8 @@ export function openStore(options: StoreOptions): Store {
           ? `${sql}\n${settingsClause(owner, settings)}`
           : sql
       return guarded(owner, async () => {
-        const { summary } = await client.command({ query, query_params: { ...values } })
-        return { rows: Number(summary?.read_rows ?? 0), bytes: Number(summary?.read_bytes ?? 0) }
+        const { response_headers } = await client.command({ query, query_params: { ...values } })
+        return count(summaryOf(response_headers))
       })
     },
     insertLines({ owner, into, lines, settings }) {

@@ -219,6 +219,7 @@ export function makeMembership(store: Store): Membership {
 
   async function refresh(options: RefreshOptions): Promise<Tock> {
     const startedMs = Date.now()
+    const readBefore = store.read.rows
     const before = state ?? (await readState(store, TOUCHED_MAX))
     state = undefined // until this one is done: after a failure all is read anew
     const work = await planWork(store, before, options)
@@ -297,7 +298,7 @@ export function makeMembership(store: Store): Membership {
     const touched = visitors.length
     const { maker = 'build' } = options
     const ended = { tick, atMs: moment.atMs, maker, seenAtMs: arrivals.seenAtMs }
-    await commitTick(store, { ...ended, seen: arrivals.fresh, touched, seconds })
+    await commitTick(store, { ...ended, seen: arrivals.fresh, touched, rows: store.read.rows - readBefore, seconds })
 
     const newLog = new Map(logged)
     for (const row of rows) {

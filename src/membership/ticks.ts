@@ -47,13 +47,18 @@ export type TickRow = Omit<Tick, 'seen'> & {
   /** What this tick was the first to look at. */
   readonly seen: readonly string[]
   readonly touched: number
+  /** Read from ClickHouse. */
+  readonly rows: number
   readonly seconds: number
 }
 
-export async function commitTick(store: Store, { tick, atMs, maker, seenAtMs, seen, touched, seconds }: TickRow): Promise<void> {
+export async function commitTick(
+  store: Store,
+  { tick, atMs, maker, seenAtMs, seen, touched, rows, seconds }: TickRow,
+): Promise<void> {
   await store.insertLines({
     owner: 'membership.commit',
-    into: 'madeleine.ticks (tick, at, maker, seen_at, seen, touched, seconds)',
-    lines: Buffer.from(`${JSON.stringify({ tick, at: atMs, maker, seen_at: seenAtMs, seen, touched, seconds })}\n`),
+    into: 'madeleine.ticks (tick, at, maker, seen_at, seen, touched, rows, seconds)',
+    lines: Buffer.from(`${JSON.stringify({ tick, at: atMs, maker, seen_at: seenAtMs, seen, touched, rows, seconds })}\n`),
   })
 }

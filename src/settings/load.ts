@@ -95,6 +95,27 @@ function decodeText(bytes: Buffer): string | undefined {
   }
 }
 
+/** As short as it can be clicked: from here if it lies below, else in full. */
+export function shownPath(path: string): string {
+  const fromHere = relative(process.cwd(), path)
+  return fromHere.startsWith('..') ? resolve(path) : fromHere
+}
+
+/** Undefined, and an error more, where there is no such file. */
+function readDocument(
+  path: string,
+  environment: Readonly<Record<string, string | undefined>>,
+  errors: ConfigError[],
+): Document | undefined {
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
+    errors.push({ file: shownPath(path), line: 1, column: 1, message: 'is no file' })
+    return undefined
+  }
+  const document = parseConfigFile(shownPath(path), readFileSync(path, 'utf8'), environment)
+  errors.push(...document.errors)
+  return document
+}
+
 type Files = {
   readonly documents: ReadonlyMap<string, Document>
   readonly tables: TaxonomyFiles['tables']
@@ -106,21 +127,10 @@ function readFiles(directory: string, environment: Readonly<Record<string, strin
     throw new ConfigurationError([{ file: directory, line: 1, column: 1, message: 'no such configuration directory' }])
   const errors: ConfigError[] = []
   const documents = new Map<string, Document>()
-  /** As short as it can be clicked: from here if it lies below, else in full. */
-  const shown = (name: string) => {
-    const path = join(directory, name)
-    const fromHere = relative(process.cwd(), path)
-    return fromHere.startsWith('..') ? path : fromHere
-  }
+  const shown = (name: string) => shownPath(join(directory, name))
   const read = (name: string) => {
-    const path = join(directory, name)
-    if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
-      errors.push({ file: shown(name), line: 1, column: 1, message: 'is no file' })
-      return
-    }
-    const document = parseConfigFile(shown(name), readFileSync(join(directory, name), 'utf8'), environment)
-    errors.push(...document.errors)
-    documents.set(name, document)
+    const document = readDocument(join(directory, name), environment, errors)
+    if (document) documents.set(name, document)
   }
   const listed = (folder: string, isWanted = isYaml) =>
     existsSync(join(directory, folder)) ? readdirSync(join(directory, folder)).sort().filter(isWanted) : []
@@ -228,8 +238,12 @@ function unknownPublisherSources(
   )
 }
 
-/** Throws ConfigurationError with every error of every file. */
-export function loadSettings(directory: string, environment: Readonly<Record<string, string | undefined>>): Settings {
+/** Throws ConfigurationError with every error of every file. `draft`: a file of segments that need not lie in the directory; they take the place of those of the same ids. */
+export function loadSettings(
+  directory: string,
+  environment: Readonly<Record<string, string | undefined>>,
+  draft?: string,
+): Settings {
   const { documents, tables, errors } = readFiles(directory, environment)
   const inFolder = (folder: string) =>
     [...documents].flatMap(([name, document]) => (name.startsWith(`${folder}/`) ? [document] : []))
@@ -242,7 +256,12 @@ export function loadSettings(directory: string, environment: Readonly<Record<str
     { allowSensitive: general.taxonomy.allow_sensitive, sources: allDeclared ? sources : undefined },
     errors,
   )
-  const segments = readSegments(inFolder('segments'), { retentionMs: general.retention }, taxonomies, errors)
+  const drafted =
+    draft === undefined
+      ? undefined
+      : ([...documents.values()].find(({ file }) => file === shownPath(draft)) ?? readDocument(draft, environment, errors))
+  const written = inFolder('segments').filter((document) => document !== drafted)
+  const segments = readSegments(written, { retentionMs: general.retention }, taxonomies, errors, drafted)
   const nodes = nodeAudiences(segments.segments, taxonomies.audience)
   const lists = [...segments.segments.values()].flatMap(({ rule }) => listsOf(rule))
   const others = [...nodes.keys(), ...lists]

@@ -157,9 +157,16 @@ export function readSegments(
   limits: RuleLimits,
   taxonomies: Taxonomies,
   errors: ConfigError[],
+  /** Its segments take the place of those of the same ids. */
+  draft?: Document,
 ): Segments {
   const drafts: Drafts = { byId: new Map(), ids: new Set(), warnings: [], named: [] }
-  const whole = documents.map((document) => readFile(document, limits, taxonomies, errors, drafts)).every(Boolean)
+  const read = (document: Document) => readFile(document, limits, taxonomies, errors, drafts)
+  let whole = documents.map(read).every(Boolean)
+  if (draft) {
+    drafts.ids.clear()
+    whole = read(draft) && whole
+  }
   const segments = new Map<AudienceId, SegmentSettings>()
   for (const draft of drafts.byId.values()) {
     const problems: Problem[] = []

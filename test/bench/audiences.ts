@@ -81,10 +81,14 @@ function ruleOf(kind: Kind, { next, oneOf }: ReturnType<typeof makeRandom>): unk
 export const kindOf = (n: number): Kind =>
   n % 10 < 6 ? 'count' : (KINDS[1 + ((Math.floor(n / 10) * 4 + (n % 10) - 6) % 5)] as Kind)
 
-export function manyAudiences(howMany: number, seed = 1): Audience[] {
+/** As in a segment file. */
+export function writtenSegments(howMany: number, seed = 1): { readonly id: string; readonly when: unknown }[] {
   const random = makeRandom(seed)
-  return Array.from({ length: howMany }, (_, n) => {
-    const written = ruleOf(kindOf(n), random)
+  return Array.from({ length: howMany }, (_, n) => ({ id: `a${n}`, when: ruleOf(kindOf(n), random) }))
+}
+
+export function manyAudiences(howMany: number, seed = 1): Audience[] {
+  return writtenSegments(howMany, seed).map(({ when: written }, n) => {
     const check = new Checker()
     const rule = parseRule(check, written, [], { retentionMs: RETENTION_MS })
     if (!rule || check.problems.length > 0) throw new Error(`${JSON.stringify(written)}: ${JSON.stringify(check.problems)}`)

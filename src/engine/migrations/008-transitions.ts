@@ -20,6 +20,7 @@ export const transitions: Migration = {
     `ALTER TABLE madeleine.events
       MODIFY COLUMN received DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
       ADD INDEX IF NOT EXISTS received_range received TYPE minmax GRANULARITY 4`,
+    'ALTER TABLE madeleine.events MATERIALIZE INDEX received_range', // in the background: until then more is read
     `ALTER TABLE madeleine.consent_signals ADD COLUMN IF NOT EXISTS received DateTime64(3, 'UTC') DEFAULT ts`,
     'ALTER TABLE madeleine.consent_signals MATERIALIZE COLUMN received SETTINGS mutations_sync = 1',
     `ALTER TABLE madeleine.consent_signals MODIFY COLUMN received DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')`,
@@ -55,6 +56,7 @@ export const transitions: Migration = {
       seen Array(String),
       maker Enum8('build' = 1, 'serve' = 2),
       touched UInt64,
+      rows UInt64,
       seconds Float64
     )
     ENGINE = MergeTree
