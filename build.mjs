@@ -4,7 +4,11 @@ import { basename } from 'node:path'
 import { build } from 'esbuild'
 
 const main = await build({
-  entryPoints: { main: 'src/main.ts', 'engine-process': 'src/engine/process.ts' },
+  entryPoints: {
+    main: 'src/main.ts',
+    'engine-process': 'src/engine/process.ts',
+    'segmenter-thread': 'src/commands/segmenter-thread.ts',
+  },
   outdir: 'dist',
   bundle: true,
   splitting: true, // commands are loaded on demand: `members` does not pay for the collector

@@ -2,7 +2,6 @@
 
 import { mkdirSync, readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { setTimeout as delay } from 'node:timers/promises'
 import { openPlaces } from './collect/address.ts'
 import { makeCollector } from './collect/collector.ts'
 import { makeCounts } from './collect/counts.ts'
@@ -20,11 +19,12 @@ import { makeTombstones, type Tombstones } from './identity/tombstones.ts'
 import { type BuildResult, buildAudiences, chooseAudiences } from './membership/build.ts'
 import { audiencesOf, readImportedLists } from './membership/lists.ts'
 import { type BuildRequest, buildOnce, refreshThroughServer, waitForSegmenter } from './membership/office.ts'
-import { type Segmenter, startSegmenter } from './membership/segmenter.ts'
+import { type Audiences, makeSegmenter } from './membership/segmenter.ts'
+import { startThread } from './membership/thread.ts'
 import type { Environment } from './settings/environment.ts'
-import type { Settings } from './settings/load.ts'
+import { loadSettings, type Settings } from './settings/load.ts'
 import { watchSettings } from './settings/watch.ts'
-import { askOwner, type Claim } from './spool/claim.ts'
+import { askOwner } from './spool/claim.ts'
 import { openSpool, type Spool, shipSpool } from './spool/spool.ts'
 
 export const now = (): number => Date.now()
@@ -108,12 +108,47 @@ export function withMembers<T>(environment: Environment, work: (store: Store, is
 }
 
 export type Collector = {
-  /** As the build command. */
-  build(ids: readonly string[], full?: boolean): Promise<BuildResult>
   handle(request: IncomingMessage, response: ServerResponse): void
   readonly spool: Spool
   readonly store: Store
   close(withinMs: number): Promise<void>
+}
+
+/** Refreshes memberships until it is told to stop: in a thread of its own, so that the collector answers meanwhile. */
+export async function openSegmenter(environment: Environment, signal: AbortSignal): Promise<void> {
+  const settings = loadSettings(environment.config, process.env)
+  const watched = watchSettings(environment.config, settings, process.env)
+  const store = openDataStore(environment)
+  let isPrepared = false
+  const audiences = async (): Promise<Audiences> => {
+    if (!isPrepared) await migrate(store)
+    isPrepared = true
+    return audiencesOf(watched.current(), await readImportedLists(store))
+  }
+  const { retentionMs, memoryBytes } = settings
+  const segmenter = makeSegmenter({ store, audiences, retentionMs, limits: { memoryBytes }, now })
+  async function onCommand(path: string, body: string): Promise<string> {
+    if (path === '/refresh') {
+      await segmenter.tick()
+      return ''
+    }
+    if (path !== '/build') throw new MadeleineError('usage', `the server knows no ${path}`)
+    const { ids, full, config } = JSON.parse(body) as BuildRequest
+    if (config !== environment.config)
+      throw new MadeleineError('usage', `it runs with another configuration: ${environment.config}`)
+    const { known, usual } = await audiences()
+    return JSON.stringify(await segmenter.build({ known, audiences: chooseAudiences(known, ids, usual), full }))
+  }
+  try {
+    const claim = await waitForSegmenter(environment.data, onCommand, signal) // a command may still be building
+    try {
+      await segmenter.run(TICK_EVERY_MS, signal)
+    } finally {
+      await claim.release()
+    }
+  } finally {
+    await store.close()
+  }
 }
 
 const EXPIRE_EVERY_MS = 3_600_000
@@ -148,47 +183,12 @@ export async function openCollector(environment: Environment, settings: Settings
     await migrate(store)
     isPrepared = true
   }
-  const watched = watchSettings(environment.config, settings, process.env)
-  const stopping = new AbortController()
-  let office: Claim | undefined
-  /** Beside the collecting: a command may still be building. */
-  const segmenting = async (): Promise<Segmenter> => {
-    office = await waitForSegmenter(environment.data, stopping.signal)
-    return startSegmenter({
-      store,
-      audiences: async () => {
-        await prepare()
-        return audiencesOf(watched.current(), await readImportedLists(store))
-      },
-      retentionMs: settings.retentionMs,
-      limits: { memoryBytes: settings.memoryBytes },
-      now,
-      everyMs: TICK_EVERY_MS,
-    })
-  }
-  let segmenter: Promise<Segmenter> | undefined
-  async function build(ids: readonly string[], full = false): Promise<BuildResult> {
-    if (!segmenter) throw new MadeleineError('locked', 'the server is still starting', { retry: true })
-    const { known, usual } = audiencesOf(watched.current(), await readImportedLists(store))
-    return (await segmenter).build({ known, audiences: chooseAudiences(known, ids, usual), full })
-  }
-  async function onCommand(path: string, body: string): Promise<string> {
-    if (path === '/refresh') {
-      await (await segmenter)?.refresh()
-      return ''
-    }
-    if (path !== '/build') throw new MadeleineError('usage', `the server knows no ${path}`)
-    const { ids, full, config } = JSON.parse(body) as BuildRequest
-    if (config !== environment.config)
-      throw new MadeleineError('usage', `it runs with another configuration: ${environment.config}`)
-    return JSON.stringify(await build(ids, full))
-  }
   let spool: Spool | undefined
   let share: TombstoneShare | undefined
   // Read before anything is opened: a database that cannot be read is a mistake to be told at once.
   const locate = openPlaces(settings.geoDatabase, settings.trustedProxies)
   try {
-    spool = await openSpool({ data: environment.data, store, now, prepare, onCommand })
+    spool = await openSpool({ data: environment.data, store, now, prepare })
     await prepare().catch((error: unknown) => {
       if (environment.clickhouseUrl === undefined || !(error instanceof MadeleineError && error.code === 'store_unreachable'))
         throw error
@@ -230,23 +230,17 @@ export async function openCollector(environment: Environment, settings: Settings
     }
     const expiring = setInterval(expireAll, EXPIRE_EVERY_MS)
     expiring.unref()
-    segmenter = segmenting()
-    segmenter.catch(() => {}) // told to whoever asks for a build; a stop while waiting is no failure
+    const segmenter = startThread(distFile('segmenter-thread.js'), environment)
     if (isPrepared) void expireAll() // beside the collecting: a large partition takes minutes to rewrite
     return {
       handle,
       spool: opened,
       store,
-      build,
       async close(withinMs) {
         clearInterval(expiring)
-        stopping.abort()
         await shared.close()
         await opened.close(withinMs)
-        // A tick that is cut off is made again at the next start.
-        const ended = segmenter?.then((running) => running.close()).catch(() => {})
-        await Promise.race([ended, delay(SEGMENTER_CLOSE_MS, undefined, { ref: false })])
-        await office?.release()
+        await segmenter.stop(SEGMENTER_CLOSE_MS)
         await store.close()
       },
     }

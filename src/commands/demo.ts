@@ -4,7 +4,7 @@ import { demoJson, demoTable, demoText } from '../demo/report.ts'
 import { runDemo } from '../demo/run.ts'
 import { readEnvironment } from '../settings/environment.ts'
 import { loadSettings } from '../settings/load.ts'
-import { now } from '../wire.ts'
+import { build as buildMembers, now } from '../wire.ts'
 import type { Flags } from './context.ts'
 import { type Outcome, table } from './output.ts'
 import { startProgress } from './progress.ts'
@@ -26,7 +26,8 @@ export async function demo(flags: Flags & { readonly once?: boolean }, finish: (
   const environment = { ...rest, config: place.config, port: 0, apiKey, clickhouseUrl: hidesServer ? undefined : server }
   say('starting the collector')
   const serving = await startServing({ environment, settings })
-  const { store, spool, build } = serving.collector
+  const { store, spool } = serving.collector
+  const build = (ids: readonly string[]) => buildMembers(environment, settings, { ids, full: false }, () => {})
   const parts = { port: serving.port, apiKey, store, spool, settings, data: place.data, build, now }
   let stopped = false
   try {

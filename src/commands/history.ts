@@ -39,7 +39,7 @@ function audienceOutcome({ id, size, watermarkMs, state, versions, periods, unit
       periods: periods.map(({ fromMs, ...period }) => ({ from: isoOf(fromMs), ...period })),
     },
     text: [
-      `${id}: ${size.toLocaleString('en-US')} visitors${asOf}, ${stands}`,
+      `${id}: size ${size.toLocaleString('en-US')}${asOf}, ${stands}`,
       ...(versions.length > 0 ? ['', table(['at', 'version', 'what', 'size', ''], versionRows)] : []),
       ...(periods.length > 0 ? ['', table([unitMs === DAY_MS ? 'day' : 'hour', 'entered', 'left', 'size'], periodRows)] : []),
     ].join('\n'),

@@ -123,11 +123,14 @@ const sumOf = (rows: readonly Moved[]) => {
   return { entered, left, net: entered - left }
 }
 
+/** `size`: now. `isWhole`: the audience begins with the span. */
+export type Known = { readonly span: Span; readonly size: number; readonly isWhole: boolean }
+
 /**
  * From the first unit of the span to its last, whose size is the size now. A size that was logged holds: where what is remembered does not lead to it, so many
  * more entered, or left, of whom nothing is remembered.
  */
-export function periodsOf(span: Span, sizeNow: number, logged: readonly Logged[], moved: readonly Moved[]): Period[] {
+export function periodsOf({ span, size: sizeNow, isWhole }: Known, logged: readonly Logged[], moved: readonly Moved[]): Period[] {
   const [first, last] = [unitOf(span.fromMs, span), unitOf(span.toMs, span)]
   const sizes = new Map(logged.map(({ unit, size }) => [unit, size]))
   const periods: Period[] = []
@@ -135,7 +138,7 @@ export function periodsOf(span: Span, sizeNow: number, logged: readonly Logged[]
     const rows = moved.filter((row) => row.unit === unit)
     const { entered, left, net } = sumOf(rows)
     const known = sizes.get(unit)
-    const before = periods.at(-1)?.size
+    const before = periods.at(-1)?.size ?? (isWhole ? 0 : undefined)
     const written = known === undefined ? (before ?? 0) + net : known + sumOf(rows.filter(({ isAfter }) => isAfter)).net
     const size = unit === last ? sizeNow : written
     const unseen = before === undefined ? 0 : size - before - net
@@ -159,7 +162,7 @@ export async function readAudienceHistory(
 ): Promise<AudienceHistory> {
   const { last, sizes } = await readState(store, 0)
   const size = sizes.get(id) ?? 0
-  const state = known.has(id) ? (await readStandings(store, known, retentionMs)).of(id) : 'deleted'
+  const state: AudienceHistory['state'] = known.has(id) ? (await readStandings(store, known, retentionMs)).of(id) : 'deleted'
   const all = last ? await readEntries(store, id, last.tick) : []
   const newest = all.at(-1)
   const nothing = { id, size, watermarkMs: last?.atMs, state, versions: [], periods: [], unitMs: DAY_MS }
@@ -169,6 +172,7 @@ export async function readAudienceHistory(
   const fromMs = Math.min(toMs, ...entries.map(({ atMs }) => atMs))
   const unitMs = toMs - Math.max(fromMs, sinceMs) < HOURLY_BELOW_MS ? HOUR_MS : DAY_MS
   const span = { fromMs, toMs, unitMs }
+  const isWhole = entries.length === all.length && (entries[0]?.version ?? 0) <= 1 && (entries[0]?.isNew ?? false)
   // Of each unit the last.
   const logged = [...new Map(entries.map(({ atMs, tick, size: then }) => [unitOf(atMs, span), { tick, size: then }]))]
   const sizesLogged = logged.map(([unit, entry]) => ({ unit, ...entry }))
@@ -178,7 +182,7 @@ export async function readAudienceHistory(
     versions: entries
       .filter((entry) => isNews(entry) && entry.atMs >= sinceMs)
       .map(({ version, atMs, what, size: then, detail }) => ({ version, atMs, what, size: then, detail })),
-    periods: periodsOf(span, size, sizesLogged, moved).filter((period) => period.fromMs + unitMs > sinceMs),
+    periods: periodsOf({ span, size, isWhole }, sizesLogged, moved).filter((period) => period.fromMs + unitMs > sinceMs),
     unitMs,
   }
 }

@@ -19,27 +19,21 @@ export type SegmenterOptions = {
   readonly retentionMs: number
   readonly limits: PassLimits
   readonly now: () => number
-  /** Pause between ticks. */
-  readonly everyMs: number
 }
 export type Segmenter = {
   build(options: Pick<BuildOptions, 'known' | 'audiences' | 'full'>): Promise<BuildResult>
-  /** A tick now. */
-  refresh(): Promise<void>
-  readonly counts: { ticks: number; failures: number; watermarkMs: number; touched: number }
-  /** Ends after the tick in hand. */
-  close(): Promise<void>
+  /** Brings every audience up to now. */
+  tick(): Promise<void>
+  /** A tick after the other, with a pause between, until `signal` says to stop. */
+  run(everyMs: number, signal: AbortSignal): Promise<void>
 }
 
 /** Where nothing happens, members are said to be complete through a new moment this often. */
 const IDLE_MS = 5_000
 const RETRY_MAX_MS = 30_000
 
-export function startSegmenter(options: SegmenterOptions): Segmenter {
-  const { store, audiences, retentionMs, limits, now, everyMs } = options
+export function makeSegmenter({ store, audiences, retentionMs, limits, now }: SegmenterOptions): Segmenter {
   const membership = makeMembership(store)
-  const counts = { ticks: 0, failures: 0, watermarkMs: 0, touched: 0 }
-  const interrupt = new AbortController()
   let busy: Promise<unknown> = Promise.resolve()
   let checkpointMs = now()
 
@@ -50,10 +44,10 @@ export function startSegmenter(options: SegmenterOptions): Segmenter {
     return done
   }
 
-  async function tick(): Promise<void> {
+  async function refresh(): Promise<void> {
     const { known, usual } = await audiences()
     const checkpoint = now() - checkpointMs > HOUR_MS
-    const { atMs, touched } = await membership.refresh({
+    await membership.refresh({
       known: [...known].map(([id, { rule }]) => ({ id, rule })),
       wanted: new Set(usual),
       retentionMs,
@@ -64,34 +58,23 @@ export function startSegmenter(options: SegmenterOptions): Segmenter {
       idleMs: IDLE_MS,
     })
     if (checkpoint) checkpointMs = now()
-    counts.ticks++
-    counts.watermarkMs = atMs
-    counts.touched += touched
   }
-
-  async function run(): Promise<void> {
-    let waitMs = everyMs
-    while (!interrupt.signal.aborted) {
-      try {
-        await alone(tick)
-        waitMs = everyMs
-      } catch (error) {
-        counts.failures++
-        waitMs = Math.min(RETRY_MAX_MS, Math.max(1_000, waitMs * 2))
-        log.warn({ cause: causeOf(error) }, 'memberships could not be refreshed and will be tried again')
-      }
-      await delay(waitMs, undefined, { signal: interrupt.signal }).catch(() => {})
-    }
-  }
-  const running = run()
 
   return {
-    counts,
-    refresh: () => alone(tick),
     build: (asked) => alone(() => buildAudiences(store, { ...asked, retentionMs, limits, now }, membership)),
-    async close() {
-      interrupt.abort()
-      await running
+    tick: () => alone(refresh),
+    async run(everyMs, signal) {
+      let waitMs = everyMs
+      while (!signal.aborted) {
+        try {
+          await alone(refresh)
+          waitMs = everyMs
+        } catch (error) {
+          waitMs = Math.min(RETRY_MAX_MS, waitMs * 2)
+          log.warn({ cause: causeOf(error) }, 'memberships could not be refreshed and will be tried again')
+        }
+        await delay(waitMs, undefined, { signal }).catch(() => {})
+      }
       await busy
     },
   }

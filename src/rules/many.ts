@@ -29,7 +29,9 @@ const VALUES_MAX = 50_000
 /** What one column leaves of the filters, by its value. */
 type Column = {
   textOf(event: Event): string
-  readonly tests: readonly (readonly Match[])[]
+  /** Filters that do not look at it. */
+  readonly free: Uint32Array
+  readonly tested: readonly { readonly filter: number; readonly tests: readonly Match[] }[]
   readonly known: Map<string, Uint32Array>
 }
 
@@ -42,7 +44,10 @@ function textOf(match: Match): (event: Event) => string {
     case 'attr':
       return ({ attr }) => (Object.hasOwn(attr, match.attr) ? (attr[match.attr] ?? '') : '')
     case 'list':
-      return (event) => JSON.stringify(event[match.field])
+      return (event) => {
+        const [first = '', ...others] = event[match.field]
+        return others.length === 0 ? `.${first}` : JSON.stringify(event[match.field])
+      }
     case 'number':
       return (event) => String(event[match.field])
     default:
@@ -53,16 +58,24 @@ function textOf(match: Match): (event: Event) => string {
 function columnsOf(filters: readonly EventFilter[]): Column[] {
   const byName = new Map<string, Match>()
   for (const { where } of filters) for (const match of where) byName.set(columnOf(match), match)
-  return [...byName].map(([name, match]) => ({
-    textOf: textOf(match),
-    tests: filters.map(({ where }) => where.filter((own) => columnOf(own) === name)),
-    known: new Map(),
-  }))
+  return [...byName].map(([name, match]) => {
+    const tests = filters.map(({ where }) => where.filter((own) => columnOf(own) === name))
+    return {
+      textOf: textOf(match),
+      free: bitsWhere(filters.length, (filter) => tests[filter]?.length === 0),
+      tested: tests.flatMap((own, filter) => (own.length === 0 ? [] : [{ filter, tests: own }])),
+      known: new Map(),
+    }
+  })
 }
 
-const bitsWhere = (words: number, filters: number, holds: (filter: number) => boolean): Uint32Array => {
-  const bits = new Uint32Array(words)
-  for (let n = 0; n < filters; n++) if (holds(n)) bits[n >> 5] = (bits[n >> 5] ?? 0) | (1 << (n & 31))
+const setBit = (bits: Uint32Array, n: number): void => {
+  bits[n >> 5] = (bits[n >> 5] ?? 0) | (1 << (n & 31))
+}
+
+function bitsWhere(filters: number, holds: (filter: number) => boolean): Uint32Array {
+  const bits = new Uint32Array((filters + 31) >> 5)
+  for (let n = 0; n < filters; n++) if (holds(n)) setBit(bits, n)
   return bits
 }
 
@@ -111,6 +124,8 @@ function chainStart({ gapMs }: Steps, steps: readonly (readonly number[])[]): nu
   return ends.at(-1)?.from
 }
 
+const NOTHING = { sum: 0n, until: undefined }
+
 export function makeDecide(plan: Plan): Decide {
   const filters: EventFilter[] = []
   const places = new Map<string, number>()
@@ -124,32 +139,41 @@ export function makeDecide(plan: Plan): Decide {
   const columns = columnsOf(filters)
   const names = new Map<string, Uint32Array>()
 
-  function bitsOf(event: Event): Uint32Array {
+  const bits = new Uint32Array(words)
+  function readBits(event: Event): void {
     let named = names.get(event.event)
     if (!named) {
-      named = bitsWhere(words, filters.length, (n) => filters[n]?.events?.includes(event.event) ?? true)
+      named = bitsWhere(filters.length, (n) => filters[n]?.events?.includes(event.event) ?? true)
       if (names.size < VALUES_MAX) names.set(event.event, named)
     }
-    const bits = Uint32Array.from(named)
+    bits.set(named)
     for (const column of columns) {
       const text = column.textOf(event)
       let left = column.known.get(text)
       if (!left) {
         if (column.known.size >= VALUES_MAX) column.known.clear()
-        left = bitsWhere(words, filters.length, (n) => (column.tests[n] ?? []).every((match) => matches(event, match)))
+        left = Uint32Array.from(column.free)
+        for (const { filter, tests } of column.tested) if (tests.every((match) => matches(event, match))) setBit(left, filter)
         column.known.set(text, left)
       }
-      for (let w = 0; w < words; w++) bits[w] = (bits[w] ?? 0) & (left[w] ?? 0)
+      for (let w = 0; w < words; w++) bits[w] = (bits[w] as number) & (left[w] as number)
     }
-    return bits
   }
 
+  /** Of the visitor in hand; made once, because a thousand lists a visitor are most of the work otherwise. */
+  const passing: number[][] = filters.map(() => [])
+  let filled: number[][] = []
+
   function sort(seen: Seen): Sorted {
-    const passing: number[][] = filters.map(() => [])
+    for (const places of filled) places.length = 0
+    filled = []
     seen.history.forEach((event, place) => {
-      const bits = bitsOf(event)
+      readBits(event)
       for (let w = 0; w < words; w++) {
-        for (let word = bits[w] ?? 0; word !== 0; word &= word - 1) passing[(w << 5) + 31 - Math.clz32(word & -word)]?.push(place)
+        for (let word = bits[w] as number; word !== 0; word &= word - 1) {
+          const places = passing[(w << 5) + 31 - Math.clz32(word & -word)] as number[]
+          if (places.push(place) === 1) filled.push(places)
+        }
       }
     })
     const ts = seen.history.map((event) => event.ts)
@@ -177,12 +201,14 @@ export function makeDecide(plan: Plan): Decide {
     return until !== undefined && until > sorted.seen.atMs ? until : undefined
   }
   function sequenceUntil(steps: Steps, sorted: Sorted): number | undefined {
+    if (steps.steps.some((mark) => placesOf(mark, sorted).length === 0)) return undefined
     const moments = steps.steps.map((mark) => inWindow(mark, sorted).map((place) => sorted.ts[place] ?? 0))
     if (moments.some((found) => found.length === 0)) return undefined
     const start = chainStart(steps, moments)
     return start === undefined ? undefined : start + markOf(steps.steps[0] ?? 0).withinMs
   }
   function summed({ field, mark }: Sum, sorted: Sorted): { readonly sum: bigint; readonly until: number | undefined } {
+    if (placesOf(mark, sorted).length === 0) return NOTHING
     const counted = inWindow(mark, sorted)
     const first = counted[0]
     return {

@@ -40,14 +40,11 @@ export async function openSpool(options: {
   readonly store: Store
   readonly now: () => number
   readonly prepare: () => Promise<void>
-  /** Answers what commands ask for beside shipping. */
-  readonly onCommand: OnCommand
 }): Promise<Spool> {
-  const { data, store, now, prepare, onCommand } = options
+  const { data, store, now, prepare } = options
   const directory = spoolDirectory(data)
   let ship = async (): Promise<void> => {}
-  const claim = await claimAsServe(data, async (path, body) => {
-    if (path !== '/ship') return onCommand(path, body)
+  const claim = await claimAsServe(data, async () => {
     await ship()
     return ''
   })
