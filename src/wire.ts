@@ -79,7 +79,7 @@ export function build(
   asked: { readonly ids: readonly string[]; readonly full: boolean },
   onShare: (share: number) => void,
 ): Promise<BuildResult> {
-  const { retentionMs, memoryBytes } = settings
+  const { retentionMs, memoryBytes, budgetSeconds } = settings
   return withEvents(environment, (store) =>
     buildOnce(environment.data, { ...asked, config: environment.config }, async () => {
       const { known, usual } = audiencesOf(settings, await readImportedLists(store))
@@ -91,6 +91,7 @@ export function build(
         retentionMs,
         now,
         limits: { memoryBytes },
+        budgetSeconds,
         onShare,
       })
       await expireUnlessServed(environment, store, retentionMs) // a directory that only commands open has no server to do it
@@ -125,8 +126,8 @@ export async function openSegmenter(environment: Environment, signal: AbortSigna
     isPrepared = true
     return audiencesOf(watched.current(), await readImportedLists(store))
   }
-  const { retentionMs, memoryBytes } = settings
-  const segmenter = makeSegmenter({ store, audiences, retentionMs, limits: { memoryBytes }, now })
+  const { retentionMs, memoryBytes, budgetSeconds } = settings
+  const segmenter = makeSegmenter({ store, audiences, retentionMs, limits: { memoryBytes }, budgetSeconds, now })
   async function onCommand(path: string, body: string): Promise<string> {
     if (path === '/refresh') {
       await segmenter.tick()

@@ -34,13 +34,21 @@ function brokenLimits(audiences: readonly (Refreshed & { readonly was: number })
 /** `plan`: what a build would change, exactly, without changing it. Exit code 4 where a limit is broken. */
 export async function plan(ids: readonly string[], flags: PlanFlags): Promise<Outcome> {
   const { environment, settings } = readContext(flags)
-  const { retentionMs, memoryBytes } = settings
+  const { retentionMs, memoryBytes, budgetSeconds } = settings
   brokenLimits([], flags) // a flag that cannot be read is told before the work
   const { asOfMs, audiences } = await withEvents(environment, async (store) => {
     const { known, usual } = audiencesOf(settings, await readImportedLists(store))
     const chosen = chooseAudiences(known, ids, usual)
     const progress = shareProgress('planning')
-    const options = { known, audiences: chosen, retentionMs, now, limits: { memoryBytes }, onShare: progress.share }
+    const options = {
+      known,
+      audiences: chosen,
+      retentionMs,
+      now,
+      limits: { memoryBytes },
+      budgetSeconds,
+      onShare: progress.share,
+    }
     return previewBuild(store, options).finally(progress.done)
   })
   const planned = audiences.map((audience) => ({ ...audience, was: audience.size - audience.entered + audience.left }))

@@ -90,7 +90,7 @@ function comparedSql(
       FROM madeleine.evaluated WHERE pass = ${binder.bind('UInt64', String(pass))}${among}
       UNION ALL
       SELECT audience AS name, visitor, 0 AS now_in, argMax(kind, tick) != 'left' AS before_in, toDateTime64(0, 3, 'UTC') AS end_now,
-        argMax(expires, tick) AS end_before, max(expires) AS end_latest
+        argMax(expires, tick) AS end_before, maxIf(expires, kind != 'left') AS end_latest
       FROM madeleine.transitions WHERE audience IN ${names}${upTo}${among} GROUP BY audience, visitor
     ) GROUP BY name, visitor`
   return { sql, values: binder.values }

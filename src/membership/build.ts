@@ -43,6 +43,7 @@ export type BuildOptions = {
   readonly retentionMs: number
   readonly now: () => number
   readonly limits?: PassLimits
+  readonly budgetSeconds?: number | undefined
   readonly full?: boolean
   readonly onShare?: ((share: number) => void) | undefined
 }
@@ -80,7 +81,7 @@ export async function previewBuild(store: Store, options: BuildOptions): Promise
   const state = await readState(store, TOUCHED_MAX)
   const refresh = refreshing(options)
   const work = await planWork(store, state, refresh)
-  const { moment, maintained, evaluated, visitors, waiting } = work
+  const { moment, maintained, evaluated, refused, visitors, waiting } = work
   const changes = new Map<AudienceId, { entered: number; left: number }>()
   const changeOf = (id: AudienceId) => {
     const change = changes.get(id) ?? { entered: 0, left: 0 }
@@ -102,6 +103,8 @@ export async function previewBuild(store: Store, options: BuildOptions): Promise
     const size = (state.sizes.get(id) ?? 0) + entered - left
     return { id, size, entered, left, state: waiting.has(id) ? 'waiting_for_list' : 'complete', detail: '', cost: undefined }
   })
+  for (const [id, detail] of refused)
+    found.push({ id, size: state.sizes.get(id) ?? 0, entered: 0, left: 0, state: 'failed', detail, cost: undefined })
   return { asOfMs: moment.atMs, touched: visitors.length, audiences: asked(options.audiences, found) }
 }
 

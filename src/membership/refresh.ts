@@ -2,7 +2,7 @@
 // are evaluated over everybody. Then one row says that the tick is done. Until then readers see the tick before, and a tick that was cut off is made again: its rows stay,
 // each of them true at its moment, and those they are about are looked at once more.
 
-import { HOUR_MS, MINUTE_MS } from '../core/duration.ts'
+import { DAY_MS, HOUR_MS, MINUTE_MS } from '../core/duration.ts'
 import { messageOf, StoreRefused } from '../core/errors.ts'
 import type { AudienceId, VisitorId } from '../core/ids.ts'
 import { log } from '../core/log.ts'
@@ -10,7 +10,7 @@ import type { Store } from '../engine/store.ts'
 import { listsOf } from '../rules/clauses.ts'
 import { type Arrivals, readArrivals, readDue } from './arrivals.ts'
 import { type Found, withFound, writeDifferences } from './backfill.ts'
-import { type Cost, shareOf } from './costs.ts'
+import { type Cost, expectedSeconds, shareOf } from './costs.ts'
 import { isCurrent, keyOf, type Logged, type LogRow, readGenerations, ruleText, writeAudienceLog } from './log.ts'
 import type { Audience, PassLimits } from './pass.ts'
 import { countTransitions, isMaintained, readState, type State } from './state.ts'
@@ -23,6 +23,10 @@ export const TOUCHED_MAX = 100_000
 const PAUSE_MAX_MS = 5 * HOUR_MS
 /** A clock that went back by less is waited for; by more, everything is evaluated at the new moment. */
 const CLOCK_BACK_MAX_MS = 5 * MINUTE_MS
+/** What failed is tried again after this: a disk that was full may not be any more. */
+const FAILED_AGAIN_MS = 5 * MINUTE_MS
+/** The log forgets what was said long ago: it is said again. */
+const SAID_AGAIN_MS = 30 * DAY_MS
 
 export type AudienceState = 'complete' | 'waiting_for_list' | 'failed'
 export type Refreshed = {
@@ -52,6 +56,8 @@ export type RefreshOptions = {
   readonly retentionMs: number
   readonly now: () => number
   readonly limits: PassLimits
+  /** What a new rule may be expected to take, in seconds (costs.ts). Undefined: anything. */
+  readonly budgetSeconds?: number | undefined
   /** Everything over everybody, whatever was there. */
   readonly full?: boolean
   /** Tries again what failed before under the same rule. */
@@ -71,10 +77,44 @@ export type Work = {
   readonly visitors: readonly VisitorId[]
   readonly maintained: readonly Audience[]
   readonly evaluated: readonly Audience[]
+  /** New rules that are over their budget, with what is said of them. */
+  readonly refused: ReadonlyMap<AudienceId, string>
   readonly keys: ReadonlyMap<AudienceId, string>
   readonly waiting: ReadonlySet<AudienceId>
   /** The number of the tick, beyond every number that was used. */
   readonly tick: number
+}
+
+const isFailed = (logged: Logged | undefined, key: string, atMs: number): boolean =>
+  logged?.what === 'failed' && logged.key === key && atMs - logged.tick < FAILED_AGAIN_MS
+
+async function countEvents(store: Store, fromMs: number): Promise<number> {
+  const [row] = await store.rows<{ events: number }>({
+    owner: 'membership.budget',
+    sql: `SELECT count() AS events FROM madeleine.events WHERE ts > fromUnixTimestamp64Milli({from:Int64}, 'UTC')`,
+    values: { from: fromMs },
+  })
+  return row?.events ?? 0
+}
+
+/** New rules that are refused before they run, and why. */
+async function overBudget(
+  store: Store,
+  audiences: readonly Audience[],
+  { budgetSeconds, retentionMs, now }: RefreshOptions,
+): Promise<Map<AudienceId, string>> {
+  const refused = new Map<AudienceId, string>()
+  if (budgetSeconds === undefined || audiences.length === 0) return refused
+  const events = await countEvents(store, now() - retentionMs)
+  for (const { id, rule } of audiences) {
+    const expected = expectedSeconds(rule, events)
+    if (expected > budgetSeconds)
+      refused.set(
+        id,
+        `over its budget: about ${expected.toPrecision(2)} s over ${events} events, and segmenter.budget_seconds is ${budgetSeconds}`,
+      )
+  }
+  return refused
 }
 
 export async function planWork(store: Store, state: State, options: RefreshOptions): Promise<Work> {
@@ -94,15 +134,16 @@ export async function planWork(store: Store, state: State, options: RefreshOptio
   const isAll = full || isBack || isLong || touched === undefined || touched.length > TOUCHED_MAX
   const torn = new Set(left.audiences)
   const maintained: Audience[] = []
-  const evaluated: Audience[] = []
+  const again: Audience[] = []
+  const fresh: Audience[] = []
   for (const audience of known) {
     const logged = state.log.get(audience.id)
     const key = keys.get(audience.id) ?? ''
-    const isKept = isMaintained(logged, key)
-    if (isKept && !isAll && !torn.has(audience.id)) maintained.push(audience)
-    else if (isKept) evaluated.push(audience)
-    else if (wanted.has(audience.id) && (retry || logged?.what !== 'failed' || logged.key !== key)) evaluated.push(audience)
+    if (isMaintained(logged, key)) (isAll || torn.has(audience.id) ? again : maintained).push(audience)
+    else if (wanted.has(audience.id) && (retry || !isFailed(logged, key, atMs))) fresh.push(audience)
   }
+  const refused = await overBudget(store, fresh, options)
+  const evaluated = [...again, ...fresh.filter(({ id }) => !refused.has(id))]
   const tick = Math.max(atMs, (last?.tick ?? 0) + 1, left.tick + 1)
   return {
     moment: { atMs, retentionMs },
@@ -110,6 +151,7 @@ export async function planWork(store: Store, state: State, options: RefreshOptio
     visitors: isAll || !touched ? [] : touched,
     maintained,
     evaluated,
+    refused,
     keys,
     waiting,
     tick,
@@ -184,8 +226,9 @@ async function writeEvaluated(
   return outcomes
 }
 
-/** Sizes may be wrong after a pause in which rows have gone: counted from the rows that are there. */
-async function countMembers(store: Store, ids: readonly AudienceId[], work: Work): Promise<Map<AudienceId, number>> {
+/** Counted from the rows that are there. */
+async function countMembers(store: Store, ids: readonly AudienceId[]): Promise<Map<AudienceId, number>> {
+  if (ids.length === 0) return new Map()
   const rows = await store.rows<{ audience: AudienceId; size: number }>({
     owner: 'membership.recount',
     sql: `SELECT audience, count() AS size FROM (
@@ -195,7 +238,7 @@ async function countMembers(store: Store, ids: readonly AudienceId[], work: Work
     settings: { optimize_aggregation_in_order: 1 },
   })
   const sizes = new Map(rows.map(({ audience, size }) => [audience, size]))
-  return new Map(ids.filter((id) => work.keys.has(id)).map((id) => [id, sizes.get(id) ?? 0]))
+  return new Map(ids.map((id) => [id, sizes.get(id) ?? 0]))
 }
 
 export type Membership = {
@@ -225,7 +268,7 @@ export function makeMembership(store: Store): Membership {
     const work = await planWork(store, before, options)
     const { moment, tick, arrivals, maintained, evaluated, visitors, keys } = work
     const { log: logged, last } = before
-    const isIdle = arrivals.fresh.length === 0 && visitors.length === 0 && evaluated.length === 0
+    const isIdle = arrivals.fresh.length + visitors.length + evaluated.length + work.refused.size === 0
     if (last && isIdle && moment.atMs - last.atMs < (options.idleMs ?? 0)) {
       state = before
       return { tick: last.tick, atMs: last.atMs, touched: 0, audiences: [] }
@@ -245,13 +288,9 @@ export function makeMembership(store: Store): Membership {
       sizes.set(id, (sizes.get(id) ?? 0) + entered - left)
       if (entered + left > 0) resized.add(id)
     }
-    if (last && (moment.atMs > last.atMs + PAUSE_MAX_MS || moment.atMs < last.atMs))
-      for (const [id, size] of await countMembers(
-        store,
-        evaluated.map(({ id }) => id),
-        work,
-      ))
-        sizes.set(id, size)
+    // Of one that was there before, whatever became of its rows meanwhile; of a new one what was just counted is all there is.
+    const again = evaluated.flatMap(({ id }) => (logged.has(id) ? [id] : []))
+    for (const [id, size] of await countMembers(store, again)) sizes.set(id, size)
 
     const rows: LogRow[] = []
     const say = (id: AudienceId, what: Logged['what'], more: Partial<LogRow>) =>
@@ -274,8 +313,7 @@ export function makeMembership(store: Store): Membership {
     for (const { id, rule } of evaluated) {
       const { cost, detail, together = [] } = outcomes.get(id) ?? {}
       if (detail !== undefined) {
-        // The members stay those of the rule before; under its own key the new one would not be tried again.
-        say(id, 'failed', { detail, version: logged.get(id)?.version ?? 0 })
+        say(id, 'failed', { detail })
         continue
       }
       const own = cost && shareOf(cost, { id, rule }, together)
@@ -283,16 +321,20 @@ export function makeMembership(store: Store): Membership {
       const isNew = !isMaintained(logged.get(id), keys.get(id) ?? '')
       say(id, 'built', { ...own, rule: isNew ? ruleText(rule) : '' })
     }
+    for (const [id, detail] of work.refused) say(id, 'failed', { detail })
     const known = new Set(options.known.map(({ id }) => id))
-    const done = new Set([...maintained, ...evaluated].map(({ id }) => id))
-    for (const [id, was] of logged) {
-      if (!known.has(id) && was.what !== 'deleted') say(id, 'deleted', { key: was.key, version: was.version })
-      else if (known.has(id) && !done.has(id) && isCurrent(was)) say(id, 'stale', { key: was.key, version: was.version })
+    const done = new Set([...maintained.map(({ id }) => id), ...evaluated.map(({ id }) => id), ...work.refused.keys()])
+    const torn = new Set(before.left.logged)
+    for (const id of new Set([...logged.keys(), ...torn])) {
+      const was = logged.get(id)
+      const as = { key: was?.key ?? '', version: was?.version ?? 0 }
+      if (!known.has(id) && (was?.what !== 'deleted' || torn.has(id))) say(id, 'deleted', as)
+      else if (known.has(id) && !done.has(id) && (isCurrent(was) || torn.has(id))) say(id, 'stale', as)
     }
-    if (options.checkpoint) {
-      const said = new Set(rows.map(({ audience }) => audience))
-      for (const { id } of maintained) if (resized.has(id) && !said.has(id)) say(id, 'size', {})
-    }
+    const isDue = ({ id }: Audience) => torn.has(id) || moment.atMs - (logged.get(id)?.tick ?? 0) > SAID_AGAIN_MS
+    // All sizes that have changed are said together (state.ts).
+    if (options.checkpoint || maintained.some(isDue))
+      for (const audience of maintained) if (isDue(audience) || resized.has(audience.id)) say(audience.id, 'size', {})
     await writeAudienceLog(store, rows)
     const seconds = (Date.now() - startedMs) / 1000
     const touched = visitors.length
@@ -306,12 +348,13 @@ export function makeMembership(store: Store): Membership {
       resized.delete(row.audience)
     }
     const seen = new Set(arrivals.blocks)
-    state = { last: { ...ended, seen }, log: newLog, sizes, resized, left: { visitors: [], audiences: [], tick } }
-    const shown = [...maintained, ...evaluated].map(({ id }): Refreshed => {
+    state = { last: { ...ended, seen }, log: newLog, sizes, resized, left: { visitors: [], audiences: [], logged: [], tick } }
+    const shown = options.known.flatMap(({ id }): Refreshed[] => {
+      if (!done.has(id)) return []
       const { entered = 0, left = 0 } = counted.get(id) ?? {}
-      const detail = outcomes.get(id)?.detail
+      const detail = outcomes.get(id)?.detail ?? work.refused.get(id)
       const isWaiting = work.waiting.has(id)
-      return {
+      const one: Refreshed = {
         id,
         size: sizes.get(id) ?? 0,
         entered,
@@ -320,6 +363,7 @@ export function makeMembership(store: Store): Membership {
         detail: detail ?? '',
         cost: costs.get(id),
       }
+      return [one]
     })
     return { tick, atMs: moment.atMs, touched, audiences: shown }
   }

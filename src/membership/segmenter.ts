@@ -18,6 +18,7 @@ export type SegmenterOptions = {
   readonly audiences: () => Promise<Audiences>
   readonly retentionMs: number
   readonly limits: PassLimits
+  readonly budgetSeconds: number | undefined
   readonly now: () => number
 }
 export type Segmenter = {
@@ -32,7 +33,8 @@ export type Segmenter = {
 const IDLE_MS = 5_000
 const RETRY_MAX_MS = 30_000
 
-export function makeSegmenter({ store, audiences, retentionMs, limits, now }: SegmenterOptions): Segmenter {
+export function makeSegmenter({ store, audiences, ...always }: SegmenterOptions): Segmenter {
+  const { now } = always
   const membership = makeMembership(store)
   let busy: Promise<unknown> = Promise.resolve()
   let checkpointMs = now()
@@ -50,9 +52,7 @@ export function makeSegmenter({ store, audiences, retentionMs, limits, now }: Se
     await membership.refresh({
       known: [...known].map(([id, { rule }]) => ({ id, rule })),
       wanted: new Set(usual),
-      retentionMs,
-      now,
-      limits,
+      ...always,
       checkpoint,
       maker: 'serve',
       idleMs: IDLE_MS,
@@ -61,7 +61,7 @@ export function makeSegmenter({ store, audiences, retentionMs, limits, now }: Se
   }
 
   return {
-    build: (asked) => alone(() => buildAudiences(store, { ...asked, retentionMs, limits, now }, membership)),
+    build: (asked) => alone(() => buildAudiences(store, { ...asked, ...always }, membership)),
     tick: () => alone(refresh),
     async run(everyMs, signal) {
       let waitMs = everyMs

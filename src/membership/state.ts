@@ -12,7 +12,13 @@ export type State = {
   /** Audiences whose size has changed since it was logged. */
   readonly resized: ReadonlySet<AudienceId>
   /** What a tick that did not come to its end had written: it stays, and these are looked at again. */
-  readonly left: { readonly visitors: readonly VisitorId[]; readonly audiences: readonly AudienceId[]; readonly tick: number }
+  readonly left: {
+    readonly visitors: readonly VisitorId[]
+    readonly audiences: readonly AudienceId[]
+    /** Audiences of which its log says something that did not come about. */
+    readonly logged: readonly AudienceId[]
+    readonly tick: number
+  }
 }
 
 export type Counted = { readonly entered: number; readonly left: number }
@@ -80,9 +86,19 @@ async function readLeft(store: Store, tick: number, most: number): Promise<State
           FROM madeleine.transitions WHERE tick > {tick:UInt64}`,
     values: { tick },
   })
-  if (!row || row.last === 0) return { visitors: [], audiences: [], tick }
-  const isMany = row.visitors.length > most
-  return { visitors: isMany ? [] : row.visitors, audiences: isMany ? row.audiences : [], tick: row.last }
+  const [said] = await store.rows<{ audiences: AudienceId[]; last: number }>({
+    owner: 'membership.left',
+    sql: `SELECT groupUniqArray(toString(audience)) AS audiences, max(tick) AS last FROM madeleine.audience_log WHERE tick > {tick:UInt64}`,
+    values: { tick },
+  })
+  const { visitors = [], audiences = [], last = 0 } = row ?? {}
+  const isMany = visitors.length > most
+  return {
+    visitors: isMany ? [] : visitors,
+    audiences: isMany ? audiences : [],
+    logged: said?.audiences ?? [],
+    tick: Math.max(tick, last, said?.last ?? 0),
+  }
 }
 
 export async function readState(store: Store, most: number): Promise<State> {

@@ -28,14 +28,14 @@ export type Transition = {
 export type Turn = { readonly visitor: VisitorId; readonly dueMs: number }
 export type Changed = { readonly transitions: readonly Transition[]; readonly turns: readonly Turn[] }
 
-/** The last that was written of a visitor and an audience. */
+/** The last that was written of a visitor and an audience; `latestMs`: when the last of its memberships ends, or ended. */
 type Held = { readonly audience: AudienceId; readonly kind: Kind; readonly endsMs: number; readonly latestMs: number }
 
 async function readHeld(store: Store, visitors: readonly VisitorId[]): Promise<Map<VisitorId, Held[]>> {
   const rows = await store.rows<Held & { who: VisitorId }>({
     owner: 'membership.held',
     sql: `SELECT toString(visitor) AS who, audience, toString(argMax(transitions.kind, tick)) AS kind,
-            toUnixTimestamp64Milli(argMax(expires, tick)) AS endsMs, toUnixTimestamp64Milli(max(expires)) AS latestMs
+            toUnixTimestamp64Milli(argMax(expires, tick)) AS endsMs, toUnixTimestamp64Milli(maxIf(expires, transitions.kind != 'left')) AS latestMs
           FROM madeleine.transitions WHERE visitor IN {visitors:Array(UUID)} GROUP BY visitor, audience`,
     values: { visitors },
     settings: { log_queries: 0 },

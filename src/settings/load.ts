@@ -54,6 +54,8 @@ export type Settings = {
   readonly retentionMs: number
   /** What building audiences may use in the engine. */
   readonly memoryBytes: number
+  /** What a new rule may be expected to take; undefined: anything. */
+  readonly budgetSeconds: number | undefined
   /** Fewer visitors are not told of. */
   readonly minimumReport: number
   /** For the tag, which must know when an id of its own may be made. */
@@ -288,6 +290,7 @@ export function loadSettings(
     destinations,
     retentionMs: general.retention,
     memoryBytes: general.segmenter.memory,
+    budgetSeconds: general.segmenter.budget_seconds,
     minimumReport: general.privacy.minimum_report,
     noSignal: general.consent.no_signal,
     vendorId: general.tcf.vendor_id,

@@ -75,7 +75,9 @@ export const settingsSchema = z.strictObject({
   privacy: z
     .strictObject({ minimum_report: wholeFromOne.default(50), minimum_export: wholeFromOne.default(100) })
     .default({ minimum_report: 50, minimum_export: 100 }),
-  segmenter: z.strictObject({ memory: size.default(2 * 1024 ** 3) }).default({ memory: 2 * 1024 ** 3 }),
+  segmenter: z
+    .strictObject({ memory: size.default(2 * 1024 ** 3), budget_seconds: wholeFromOne.optional() })
+    .default({ memory: 2 * 1024 ** 3 }),
   taxonomy: z.strictObject({ allow_sensitive: z.array(quoted).default([]) }).default({ allow_sensitive: [] }),
 })
 

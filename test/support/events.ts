@@ -41,7 +41,9 @@ export async function storeEvents(store: Store, events: readonly Event[]): Promi
   const blocks = new Map<string, string[]>()
   for (const event of events) {
     const partition = partitionOf(event.ts)
-    blocks.set(partition, [...(blocks.get(partition) ?? []), eventLine(event)])
+    const lines = blocks.get(partition)
+    if (lines) lines.push(eventLine(event))
+    else blocks.set(partition, [eventLine(event)])
   }
   for (const lines of blocks.values()) {
     const batch = ++lastBatch
