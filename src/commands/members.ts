@@ -29,7 +29,10 @@ export async function members(ids: readonly string[], flags: Flags & { readonly 
     atMs === undefined ? await withMembers(environment, read) : await withEvents(environment, (store) => read(store, false)) // the events alone say it
   const many = result.audiences.length > 1
   return {
-    json: { as_of: isoOf(result.asOfMs), audiences: result.audiences },
+    json: {
+      as_of: isoOf(result.asOfMs),
+      audiences: result.audiences.map(({ id, members: list, state }) => ({ id, ...(state && { state }), members: list })),
+    },
     text: result.audiences
       .flatMap(({ id, members: list }) => list.map((visitor) => (many ? `${id} ${visitor}` : visitor)))
       .join('\n'),

@@ -6,11 +6,16 @@ import type { Moment } from '../rules/print.ts'
 import { CURRENT_MEMBERS } from './current.ts'
 import { isCurrent, readAudienceLog } from './log.ts'
 import { type Audience, DEFAULT_LIMITS, type PassLimits, passOver } from './pass.ts'
-import { readLastTick } from './ticks.ts'
+import { readStandings, type Standing } from './standing.ts'
 
 export type Members = {
   readonly asOfMs: number
-  readonly audiences: readonly { readonly id: AudienceId; readonly members: readonly string[] }[]
+  readonly audiences: readonly {
+    readonly id: AudienceId
+    readonly members: readonly string[]
+    /** How the audience stood at the last tick; undefined where the events alone were asked. */
+    readonly state?: Standing
+  }[]
 }
 
 export async function evaluateMembers(
@@ -62,7 +67,8 @@ export async function readMembers(
   audiences: readonly Audience[],
   { retentionMs, nowMs, limits, isServed = false }: ReadOptions,
 ): Promise<Members> {
-  const newest = await readLastTick(store)
+  const standings = await readStandings(store, new Map(audiences.map((one) => [one.id, one])), retentionMs)
+  const newest = standings.last
   const last = isServed || newest?.maker === 'build' ? newest : undefined
   const log = last ? await readAudienceLog(store, last.tick) : new Map()
   const atMs = last?.atMs ?? nowMs
@@ -76,7 +82,7 @@ export async function readMembers(
   const found = new Map(members)
   for (const audience of audiences)
     if (last && isWritten(audience)) found.set(audience.id, await readWritten(store, audience.id, last.tick, nowMs))
-  return { asOfMs: atMs, audiences: audiences.map(({ id }) => ({ id, members: found.get(id) ?? [] })) }
+  return { asOfMs: atMs, audiences: audiences.map(({ id }) => ({ id, state: standings.of(id), members: found.get(id) ?? [] })) }
 }
 
 export async function readMembersAsOf(
