@@ -17,8 +17,10 @@ import { countTransitions, isMaintained, readState, type State } from './state.t
 import { commitTick, type Maker, type Tick } from './ticks.ts'
 import { type Looker, makeLooker, type TouchedMoment } from './touched.ts'
 
-/** Where more are touched, everybody is evaluated: from here on a pass over all is the shorter way. */
+/** Where more are touched, everybody is evaluated. */
 export const TOUCHED_MAX = 100_000
+/** So few are always looked at by themselves. */
+const TOUCHED_FEW = 3_000
 /** After a longer pause rows that say what ends and when may have gone: everything is evaluated and counted anew. */
 const PAUSE_MAX_MS = 5 * HOUR_MS
 /** A clock that went back by less is waited for; by more, everything is evaluated at the new moment. */
@@ -88,9 +90,18 @@ export type Work = {
 const isFailed = (logged: Logged | undefined, key: string, atMs: number): boolean =>
   logged?.what === 'failed' && logged.key === key && atMs - logged.tick < FAILED_AGAIN_MS
 
+/** Measured on two cores: a visitor takes 0.15 ms and a third of a microsecond an audience; a pass a second, and of each event 0.7 us and 2.7 ns an audience. */
+async function isPassShorter(store: Store, visitors: number, { known, retentionMs, now }: RefreshOptions): Promise<boolean> {
+  if (visitors <= TOUCHED_FEW) return false
+  if (visitors > TOUCHED_MAX) return true
+  const events = await countEvents(store, now() - retentionMs)
+  const each = visitors * (150 + 0.33 * known.length)
+  return each > 1_000_000 + events * (0.7 + 0.0027 * known.length)
+}
+
 async function countEvents(store: Store, fromMs: number): Promise<number> {
   const [row] = await store.rows<{ events: number }>({
-    owner: 'membership.budget',
+    owner: 'membership.events',
     sql: `SELECT count() AS events FROM madeleine.events WHERE ts > fromUnixTimestamp64Milli({from:Int64}, 'UTC')`,
     values: { from: fromMs },
   })
@@ -131,7 +142,8 @@ export async function planWork(store: Store, state: State, options: RefreshOptio
   const arrivals = await readArrivals(store, last, TOUCHED_MAX)
   const due = last && !isBack && !isLong ? await readDue(store, { afterMs: last.atMs, untilMs: atMs }, TOUCHED_MAX) : []
   const touched = arrivals.visitors && due ? [...new Set([...arrivals.visitors, ...due, ...left.visitors])] : undefined
-  const isAll = full || isBack || isLong || touched === undefined || touched.length > TOUCHED_MAX
+  const isMany = touched === undefined || (await isPassShorter(store, touched.length, options))
+  const isAll = full || isBack || isLong || isMany
   const torn = new Set(left.audiences)
   const maintained: Audience[] = []
   const again: Audience[] = []
