@@ -1,5 +1,6 @@
 // The only place where clients are made: the environment and the configuration become the parts that commands use.
 
+import { randomUUID } from 'node:crypto'
 import { mkdirSync, readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { openPlaces } from './collect/address.ts'
@@ -17,6 +18,7 @@ import { cookieKeys, tombstoneKey } from './identity/key.ts'
 import { shareTombstones, type TombstoneShare } from './identity/share.ts'
 import { makeTombstones, type Tombstones } from './identity/tombstones.ts'
 import { type BuildResult, buildAudiences, chooseAudiences } from './membership/build.ts'
+import { makeLeader, refuseBesideLeader } from './membership/leader.ts'
 import { audiencesOf, readImportedLists } from './membership/lists.ts'
 import { type BuildRequest, buildOnce, refreshThroughServer, waitForSegmenter } from './membership/office.ts'
 import { type Audiences, makeSegmenter } from './membership/segmenter.ts'
@@ -82,6 +84,7 @@ export function build(
   const { retentionMs, memoryBytes, budgetSeconds } = settings
   return withEvents(environment, (store) =>
     buildOnce(environment.data, { ...asked, config: environment.config }, async () => {
+      if (environment.clickhouseUrl !== undefined) await refuseBesideLeader(store)
       const { known, usual } = audiencesOf(settings, await readImportedLists(store))
       const audiences = chooseAudiences(known, asked.ids, usual)
       const built = await buildAudiences(store, {
@@ -127,7 +130,9 @@ export async function openSegmenter(environment: Environment, signal: AbortSigna
     return audiencesOf(watched.current(), await readImportedLists(store))
   }
   const { retentionMs, memoryBytes, budgetSeconds } = settings
-  const segmenter = makeSegmenter({ store, audiences, retentionMs, limits: { memoryBytes }, budgetSeconds, now })
+  // The embedded engine has one owner, which the office is about.
+  const leader = environment.clickhouseUrl === undefined ? undefined : makeLeader(store, randomUUID())
+  const segmenter = makeSegmenter({ store, audiences, retentionMs, limits: { memoryBytes }, budgetSeconds, now, leader })
   async function onCommand(path: string, body: string): Promise<string> {
     if (path === '/refresh') {
       await segmenter.tick()

@@ -8,10 +8,11 @@ import { readArrivals } from './arrivals.ts'
 import { readDifferences, readDiffering, withFound } from './backfill.ts'
 import { isCurrent, readAudienceLog } from './log.ts'
 import { type Audience, DEFAULT_LIMITS, type PassLimits } from './pass.ts'
-import { type Membership, makeMembership, planWork, type Refreshed, type RefreshOptions, TOUCHED_MAX } from './refresh.ts'
+import { type Membership, makeMembership, type Refreshed } from './refresh.ts'
 import { countNet, readState } from './state.ts'
 import { readLastBuild, readLastTick } from './ticks.ts'
 import { makeLooker } from './touched.ts'
+import { planWork, type RefreshOptions, TOUCHED_MAX } from './work.ts'
 
 export type AudienceRules = ReadonlyMap<AudienceId, { readonly rule: ResolvedRule }>
 

@@ -2,11 +2,12 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { HOUR_MS } from '../core/duration.ts'
-import { causeOf } from '../core/errors.ts'
+import { causeOf, MadeleineError } from '../core/errors.ts'
 import type { AudienceId } from '../core/ids.ts'
 import { log } from '../core/log.ts'
 import type { Store } from '../engine/store.ts'
 import { type AudienceRules, type BuildOptions, type BuildResult, buildAudiences } from './build.ts'
+import type { Leader } from './leader.ts'
 import type { PassLimits } from './pass.ts'
 import { makeMembership } from './refresh.ts'
 
@@ -20,6 +21,8 @@ export type SegmenterOptions = {
   readonly limits: PassLimits
   readonly budgetSeconds: number | undefined
   readonly now: () => number
+  /** Where several servers share a ClickHouse. */
+  readonly leader: Leader | undefined
 }
 export type Segmenter = {
   build(options: Pick<BuildOptions, 'known' | 'audiences' | 'full'>): Promise<BuildResult>
@@ -33,9 +36,9 @@ export type Segmenter = {
 const IDLE_MS = 5_000
 const RETRY_MAX_MS = 30_000
 
-export function makeSegmenter({ store, audiences, ...always }: SegmenterOptions): Segmenter {
+export function makeSegmenter({ store, audiences, leader, ...always }: SegmenterOptions): Segmenter {
   const { now } = always
-  const membership = makeMembership(store)
+  let membership = makeMembership(store)
   let busy: Promise<unknown> = Promise.resolve()
   let checkpointMs = now()
 
@@ -46,8 +49,19 @@ export function makeSegmenter({ store, audiences, ...always }: SegmenterOptions)
     return done
   }
 
+  let isLeading = leader === undefined
+  /** Whoever begins to lead knows nothing of the ticks before. */
+  async function leads(): Promise<boolean> {
+    if (!leader) return true
+    const leading = await leader.leads()
+    if (leading && !isLeading) membership = makeMembership(store)
+    isLeading = leading
+    return leading
+  }
+
   async function refresh(): Promise<void> {
     const { known, usual } = await audiences()
+    if (!(await leads())) return
     const checkpoint = now() - checkpointMs > HOUR_MS
     await membership.refresh({
       known: [...known].map(([id, { rule }]) => ({ id, rule })),
@@ -61,7 +75,12 @@ export function makeSegmenter({ store, audiences, ...always }: SegmenterOptions)
   }
 
   return {
-    build: (asked) => alone(() => buildAudiences(store, { ...asked, ...always }, membership)),
+    build: (asked) =>
+      alone(async () => {
+        if (!(await leads()))
+          throw new MadeleineError('locked', 'another server refreshes the memberships of this ClickHouse', { retry: true })
+        return buildAudiences(store, { ...asked, ...always }, membership)
+      }),
     tick: () => alone(refresh),
     async run(everyMs, signal) {
       let waitMs = everyMs
@@ -76,6 +95,7 @@ export function makeSegmenter({ store, audiences, ...always }: SegmenterOptions)
         await delay(waitMs, undefined, { signal }).catch(() => {})
       }
       await busy
+      await leader?.leave()
     },
   }
 }

@@ -182,11 +182,16 @@ export function printMarked(
     ({ column }, n) =>
       `\n    ANY LEFT JOIN (SELECT text, tried AS tried${n} FROM (${triedOf?.(columnKey(column))})) AS table${n} ON ${columnSql(column, binder)} = table${n}.text`,
   )
-  const isMarked = layout.words.map((_, n) => `w${n} != 0`).join(' OR ')
+  const anyMark = joined(
+    layout.words.map((_, n) => `w${n}`),
+    'bitOr',
+  )
   const spans = `[${[retentionMs, ...layout.windows].join(', ')}]`
-  const leaves = `ms + ${isMarked === '' ? retentionMs : `if(${isMarked}, ${spans}[age], ${retentionMs})`}`
   const age = ['1', ...layout.windows.map((ms) => `(ts > ${binder.moment(atMs - ms)})`)].join(' + ')
-  return `SELECT visitor, toUnixTimestamp64Milli(ts) AS ms${sums.map((field) => `, ifNull(${field}, 0) AS ${field}_or_0`).join('')}${words.map((word) => `,\n    ${word}`).join('')},
-    ${leaves} AS leaves
+  const summed = sums.map((field) => `, ifNull(${field}, 0) AS ${field}_or_0`).join('')
+  const marked = `SELECT visitor, toUnixTimestamp64Milli(ts) AS ms, age${summed}${words.map((word) => `,\n    ${word}`).join('')}
     FROM (SELECT *, url, ${age} AS age FROM madeleine.events WHERE ${where}) AS seen${joins.join('')}`
+  // A level of its own: beside the words it would be analysed with all of them written out in it.
+  return `SELECT *, ms + if(${anyMark} != 0, ${spans}[age], ${retentionMs}) AS leaves FROM (
+    ${marked})`
 }

@@ -6,6 +6,7 @@
 // `turns`: when a visitor must be looked at again though nothing new came in. Only added to: one row too many is a look too many.
 // `ticks`: one row a tick, written last. Rows of a tick that is not here do not count yet; the next tick takes them as they are and looks again at whom they are about.
 // `audience_log`: of each audience the rule that its members are of, and its size from time to time. `stale`: its rule has changed, and a tick went by without it.
+// `segmenters`: which servers are there that would refresh memberships (membership/leader.ts).
 // `evaluated`: what a pass found, a pass a partition, until it has become transitions.
 // `received` becomes the moment at which the engine had the row, by its own clock: whatever the writer and however late, what is new has a new `received`.
 
@@ -81,6 +82,16 @@ export const transitions: Migration = {
     ORDER BY (audience, tick)
     TTL toDateTime(at) + INTERVAL 97 DAY
     SETTINGS merge_with_ttl_timeout = 3600`,
+    `CREATE TABLE IF NOT EXISTS madeleine.segmenters (
+      writer String,
+      since DateTime64(3, 'UTC'),
+      seen DateTime64(3, 'UTC'),
+      beat UInt64,
+      at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')
+    )
+    ENGINE = MergeTree
+    ORDER BY writer
+    TTL toDateTime(at) + INTERVAL 1 DAY`,
     `CREATE TABLE IF NOT EXISTS madeleine.evaluated (
       pass UInt64,
       visitor UUID,
