@@ -9,6 +9,9 @@ import type { Audience } from './pass.ts'
 import type { Looker } from './touched.ts'
 import type { RefreshOptions, Work } from './work.ts'
 
+/** Each insert makes parts that must be merged. */
+const LINES_AT_ONCE = 50_000
+
 export async function writeTouched(
   store: Store,
   looker: Looker,
@@ -16,32 +19,29 @@ export async function writeTouched(
   versions: ReadonlyMap<AudienceId, number>,
 ): Promise<void> {
   const { tick, moment, visitors } = work
-  for await (const { transitions, turns } of looker.changes(store, visitors, moment)) {
-    const lines = transitions.map(({ audience, visitor, kind, expiresMs }) =>
-      JSON.stringify({
-        tick,
-        at: moment.atMs,
-        audience,
-        version: versions.get(audience) ?? 0,
-        visitor,
-        kind,
-        expires: expiresMs,
-      }),
-    )
+  let turnLines: string[] = []
+  let lines: string[] = []
+  async function flush(): Promise<void> {
     // First when to look again: a row too many does no harm, one too few would.
-    if (turns.length > 0)
-      await store.insertLines({
-        owner: 'membership.turns',
-        into: 'madeleine.turns (due, visitor)',
-        lines: Buffer.from(turns.map(({ dueMs, visitor }) => `${JSON.stringify({ due: dueMs, visitor })}\n`).join('')),
-      })
-    if (lines.length > 0)
-      await store.insertLines({
-        owner: 'membership.transitions',
-        into: 'madeleine.transitions (tick, at, audience, version, visitor, kind, expires)',
-        lines: Buffer.from(`${lines.join('\n')}\n`),
-      })
+    await insert('turns (due, visitor)', turnLines)
+    await insert('transitions (tick, at, audience, version, visitor, kind, expires)', lines)
+    turnLines = []
+    lines = []
   }
+  async function insert(into: string, rows: readonly string[]): Promise<void> {
+    if (rows.length === 0) return
+    const text = Buffer.from(`${rows.join('\n')}\n`)
+    await store.insertLines({ owner: 'membership.transitions', into: `madeleine.${into}`, lines: text })
+  }
+  for await (const { transitions, turns } of looker.changes(store, visitors, moment)) {
+    for (const { dueMs, visitor } of turns) turnLines.push(JSON.stringify({ due: dueMs, visitor }))
+    for (const { audience, visitor, kind, expiresMs } of transitions) {
+      const version = versions.get(audience) ?? 0
+      lines.push(JSON.stringify({ tick, at: moment.atMs, audience, version, visitor, kind, expires: expiresMs }))
+    }
+    if (lines.length + turnLines.length > LINES_AT_ONCE) await flush()
+  }
+  await flush()
 }
 
 export type Outcome = {

@@ -31,22 +31,37 @@ export type Changed = { readonly transitions: readonly Transition[]; readonly tu
 /** The last that was written of a visitor and an audience; `latestMs`: when the last of its memberships ends, or ended. */
 type Held = { readonly audience: AudienceId; readonly kind: Kind; readonly endsMs: number; readonly latestMs: number }
 
+type HeldRow = {
+  readonly who: VisitorId
+  readonly audiences: readonly AudienceId[]
+  readonly kinds: readonly Kind[]
+  readonly ends: readonly number[]
+  readonly latest: readonly number[]
+}
+
+/** A row a visitor: a hundred audiences each are a tenth of the text that way. */
 async function readHeld(store: Store, visitors: readonly VisitorId[]): Promise<Map<VisitorId, Held[]>> {
-  const rows = await store.rows<Held & { who: VisitorId }>({
+  const rows = await store.rows<HeldRow>({
     owner: 'membership.held',
-    sql: `SELECT toString(visitor) AS who, audience, toString(argMax(transitions.kind, tick)) AS kind,
-            toUnixTimestamp64Milli(argMax(expires, tick)) AS endsMs, toUnixTimestamp64Milli(maxIf(expires, transitions.kind != 'left')) AS latestMs
-          FROM madeleine.transitions WHERE visitor IN {visitors:Array(UUID)} GROUP BY visitor, audience`,
+    sql: `SELECT toString(visitor) AS who, groupArray(audience) AS audiences, groupArray(last) AS kinds, groupArray(toUnixTimestamp64Milli(end)) AS ends, groupArray(toUnixTimestamp64Milli(lasts)) AS latest
+          FROM (
+            SELECT visitor, audience, argMax(kind, tick) AS last, argMax(expires, tick) AS end, maxIf(expires, kind != 'left') AS lasts
+            FROM madeleine.transitions WHERE visitor IN {visitors:Array(UUID)} GROUP BY visitor, audience
+          ) GROUP BY visitor`,
     values: { visitors },
     settings: { log_queries: 0 },
   })
-  const held = new Map<VisitorId, Held[]>()
-  for (const row of rows) {
-    const own = held.get(row.who)
-    if (own) own.push(row)
-    else held.set(row.who, [row])
-  }
-  return held
+  return new Map(
+    rows.map(({ who, audiences, kinds, ends, latest }) => [
+      who,
+      audiences.map((audience, n) => ({
+        audience,
+        kind: kinds[n] as Kind,
+        endsMs: ends[n] as number,
+        latestMs: latest[n] as number,
+      })),
+    ]),
+  )
 }
 
 export type TouchedMoment = { readonly atMs: number; readonly retentionMs: number }
@@ -99,10 +114,18 @@ export function makeLooker(audiences: readonly Audience[]): Looker {
   return {
     async *changes(store, visitors, moment) {
       const look = makeLook(audiences, decide, moment)
-      for (let first = 0; first < visitors.length; first += VISITORS_AT_ONCE) {
+      const kept = { nowMs: moment.atMs, retentionMs: moment.retentionMs }
+      const wanted = { columns: decide.columns, lists: decide.asksLists }
+      const read = (first: number) => {
         const some = visitors.slice(first, first + VISITORS_AT_ONCE)
-        const kept = { nowMs: moment.atMs, retentionMs: moment.retentionMs }
-        const [histories, held] = await Promise.all([readVisitors(store, some, kept, decide.columns), readHeld(store, some)])
+        const both = Promise.all([readVisitors(store, some, kept, wanted), readHeld(store, some)])
+        both.catch(() => {}) // told where it is waited for
+        return both
+      }
+      let next = read(0)
+      for (let first = 0; first < visitors.length; first += VISITORS_AT_ONCE) {
+        const [histories, held] = await next
+        if (first + VISITORS_AT_ONCE < visitors.length) next = read(first + VISITORS_AT_ONCE) // meanwhile the engine is not idle
         const transitions: Transition[] = []
         const turns: Turn[] = []
         for (const [visitor, own] of histories) {

@@ -64,12 +64,25 @@ const eventOf = (row: Row): Event => ({
 const selected = (column: Column): string =>
   isNumber(column) ? `toString(${column}) AS ${column}_text` : column === 'scope' ? 'toString(scope) AS scope_text' : column
 
-/** Of each of the visitors. `columns`: of their events, what somebody will look at. */
+const readListed = (store: Store, visitors: readonly VisitorId[]) =>
+  store.rows<{ who: VisitorId; list: string }>({
+    owner: 'membership.listed',
+    sql: `SELECT DISTINCT toString(visitor) AS who, list FROM madeleine.list_members
+          WHERE visitor IN {visitors:Array(UUID)} AND (list, generation) IN (SELECT list, max(generation) FROM madeleine.list_imports GROUP BY list)`,
+    values: { visitors },
+    settings: { log_queries: 0 },
+  })
+
+/** `columns`: of their events, what somebody will look at. */
+export type Wanted = { readonly columns: readonly Column[]; readonly lists: boolean }
+const EVERYTHING: Wanted = { columns: ALL_COLUMNS, lists: true }
+
+/** Of each of the visitors. */
 export async function readVisitors(
   store: Store,
   visitors: readonly VisitorId[],
   { nowMs, retentionMs }: KeptMoment,
-  columns: readonly Column[] = ALL_COLUMNS,
+  { columns, lists: wantsLists } = EVERYTHING,
 ): Promise<Map<VisitorId, Kept>> {
   const values = { visitors, from: nowMs - retentionMs }
   const settings = { log_queries: 0 } // visitors, and a server's query_log may outlive retention
@@ -92,13 +105,7 @@ export async function readVisitors(
       values,
       settings,
     }),
-    store.rows<{ who: VisitorId; list: string }>({
-      owner: 'membership.listed',
-      sql: `SELECT DISTINCT toString(visitor) AS who, list FROM madeleine.list_members
-            WHERE ${among} AND (list, generation) IN (SELECT list, max(generation) FROM madeleine.list_imports GROUP BY list)`,
-      values: { visitors },
-      settings,
-    }),
+    wantsLists ? readListed(store, visitors) : [],
   ])
   type Filling = { history: Event[]; said: ConsentSignal[]; listed: Set<string> }
   const found = new Map<VisitorId, Filling>(visitors.map((id) => [id, { history: [], said: [], listed: new Set() }]))

@@ -1,15 +1,16 @@
-// All audiences at once for one visitor, in memory: what a tick asks of those whom something happened to. The same plan as the SQL's; each column's value is tried once
-// for all rules and remembered, so that the cost of an event is a look-up a column, however many audiences there are.
+// All audiences at once for one visitor, in memory: what a tick asks of those whom something happened to. The same plan
+// as the SQL's.
 //
 // It also says when time alone may change an answer. Exactly: a count that holds turns when the event leaves its window that is the n-th from the last; a sequence,
 // when the first step of its latest chain does. Only of sums it is the next event to leave, which is early at worst.
 
 import { DAY_MS } from '../core/duration.ts'
 import { assertNever } from '../core/never.ts'
-import type { Event, FieldName } from '../event/event.ts'
-import { compares, matches, SESSION_GAP_MS, type Seen } from './evaluate.ts'
+import type { FieldName } from '../event/event.ts'
+import { compares, SESSION_GAP_MS, type Seen } from './evaluate.ts'
+import { makeReader } from './filters.ts'
 import type { AtLeast, Formula, Mark, Plan, Steps, Sum } from './plan.ts'
-import type { EventFilter, Match } from './rule.ts'
+import type { EventFilter } from './rule.ts'
 
 export type Decided = {
   /** Places in the plan of the audiences that hold the visitor. */
@@ -20,63 +21,9 @@ export type Decided = {
 export type Decide = {
   /** Columns of an event that the rules look at, beside its moment, source and permissions. */
   readonly columns: readonly (FieldName | 'event' | 'attr')[]
+  /** Some rule asks whether a list holds the visitor. */
+  readonly asksLists: boolean
   (seen: Seen): Decided
-}
-
-/** Values of a column that are remembered; then it begins anew. */
-const VALUES_MAX = 50_000
-
-/** What one column leaves of the filters, by its value. */
-type Column = {
-  textOf(event: Event): string
-  /** Filters that do not look at it. */
-  readonly free: Uint32Array
-  readonly tested: readonly { readonly filter: number; readonly tests: readonly Match[] }[]
-  readonly known: Map<string, Uint32Array>
-}
-
-const columnOf = (match: Match): string => (match.type === 'attr' ? `attr.${match.attr}` : match.field)
-
-function textOf(match: Match): (event: Event) => string {
-  switch (match.type) {
-    case 'text':
-      return (event) => event[match.field as 'source']
-    case 'attr':
-      return ({ attr }) => (Object.hasOwn(attr, match.attr) ? (attr[match.attr] ?? '') : '')
-    case 'list':
-      return (event) => {
-        const [first = '', ...others] = event[match.field]
-        return others.length === 0 ? `.${first}` : JSON.stringify(event[match.field])
-      }
-    case 'number':
-      return (event) => String(event[match.field])
-    default:
-      return assertNever(match)
-  }
-}
-
-function columnsOf(filters: readonly EventFilter[]): Column[] {
-  const byName = new Map<string, Match>()
-  for (const { where } of filters) for (const match of where) byName.set(columnOf(match), match)
-  return [...byName].map(([name, match]) => {
-    const tests = filters.map(({ where }) => where.filter((own) => columnOf(own) === name))
-    return {
-      textOf: textOf(match),
-      free: bitsWhere(filters.length, (filter) => tests[filter]?.length === 0),
-      tested: tests.flatMap((own, filter) => (own.length === 0 ? [] : [{ filter, tests: own }])),
-      known: new Map(),
-    }
-  })
-}
-
-const setBit = (bits: Uint32Array, n: number): void => {
-  bits[n >> 5] = (bits[n >> 5] ?? 0) | (1 << (n & 31))
-}
-
-function bitsWhere(filters: number, holds: (filter: number) => boolean): Uint32Array {
-  const bits = new Uint32Array((filters + 31) >> 5)
-  for (let n = 0; n < filters; n++) if (holds(n)) setBit(bits, n)
-  return bits
 }
 
 /** The events of one visitor, by the filter that they pass: their places in the history, in order. */
@@ -124,7 +71,13 @@ function chainStart({ gapMs }: Steps, steps: readonly (readonly number[])[]): nu
   return ends.at(-1)?.from
 }
 
-const NOTHING = { sum: 0n, until: undefined }
+type Summed = { readonly sum: bigint; readonly until: number | undefined }
+const NOTHING: Summed = { sum: 0n, until: undefined }
+
+const asksList = (formula: Formula): boolean => {
+  if (formula.kind === 'all' || formula.kind === 'any') return formula.of.some(asksList)
+  return formula.kind === 'not' ? asksList(formula.of) : formula.kind === 'list'
+}
 
 export function makeDecide(plan: Plan): Decide {
   const filters: EventFilter[] = []
@@ -135,44 +88,32 @@ export function makeDecide(plan: Plan): Decide {
     places.set(key, place)
     return place
   })
-  const words = (filters.length + 31) >> 5
-  const columns = columnsOf(filters)
-  const names = new Map<string, Uint32Array>()
-
-  const bits = new Uint32Array(words)
-  function readBits(event: Event): void {
-    let named = names.get(event.event)
-    if (!named) {
-      named = bitsWhere(filters.length, (n) => filters[n]?.events?.includes(event.event) ?? true)
-      if (names.size < VALUES_MAX) names.set(event.event, named)
-    }
-    bits.set(named)
-    for (const column of columns) {
-      const text = column.textOf(event)
-      let left = column.known.get(text)
-      if (!left) {
-        if (column.known.size >= VALUES_MAX) column.known.clear()
-        left = Uint32Array.from(column.free)
-        for (const { filter, tests } of column.tested) if (tests.every((match) => matches(event, match))) setBit(left, filter)
-        column.known.set(text, left)
-      }
-      for (let w = 0; w < words; w++) bits[w] = (bits[w] as number) & (left[w] as number)
-    }
-  }
+  const bits = new Uint32Array((filters.length + 31) >> 5)
+  const readBits = makeReader(filters, bits)
+  /** By filter, the questions about its events: only those of filters that some event passes are asked. */
+  const askedOf: number[][] = filters.map(() => [])
+  plan.asked.forEach(({ mark }, n) => {
+    askedOf[filterOf[mark] as number]?.push(n)
+  })
+  const sumsOf: number[][] = filters.map(() => [])
+  plan.sums.forEach(({ mark }, n) => {
+    sumsOf[filterOf[mark] as number]?.push(n)
+  })
 
   /** Of the visitor in hand; made once, because a thousand lists a visitor are most of the work otherwise. */
   const passing: number[][] = filters.map(() => [])
-  let filled: number[][] = []
+  /** Filters that some event of the visitor passes. */
+  let filled: number[] = []
 
   function sort(seen: Seen): Sorted {
-    for (const places of filled) places.length = 0
+    for (const filter of filled) (passing[filter] as number[]).length = 0
     filled = []
     seen.history.forEach((event, place) => {
       readBits(event)
-      for (let w = 0; w < words; w++) {
+      for (let w = 0; w < bits.length; w++) {
         for (let word = bits[w] as number; word !== 0; word &= word - 1) {
-          const places = passing[(w << 5) + 31 - Math.clz32(word & -word)] as number[]
-          if (places.push(place) === 1) filled.push(places)
+          const filter = (w << 5) + 31 - Math.clz32(word & -word)
+          if ((passing[filter] as number[]).push(place) === 1) filled.push(filter)
         }
       }
     })
@@ -194,11 +135,11 @@ export function makeDecide(plan: Plan): Decide {
     return placesOf(mark, sorted).filter((place) => (sorted.ts[place] ?? 0) > from)
   }
 
-  /** Until when it holds; undefined: it does not. */
-  function heldUntil({ kind, mark, atLeast }: AtLeast, sorted: Sorted): number | undefined {
+  /** Until when it holds; 0: it does not. */
+  function heldUntil({ kind, mark, atLeast }: AtLeast, sorted: Sorted): number {
     const ms = nthFromLast(kind, placesOf(mark, sorted), atLeast, sorted)
-    const until = ms === undefined ? undefined : ms + markOf(mark).withinMs
-    return until !== undefined && until > sorted.seen.atMs ? until : undefined
+    const until = ms === undefined ? 0 : ms + markOf(mark).withinMs
+    return until > sorted.seen.atMs ? until : 0
   }
   function sequenceUntil(steps: Steps, sorted: Sorted): number | undefined {
     if (steps.steps.some((mark) => placesOf(mark, sorted).length === 0)) return undefined
@@ -207,8 +148,7 @@ export function makeDecide(plan: Plan): Decide {
     const start = chainStart(steps, moments)
     return start === undefined ? undefined : start + markOf(steps.steps[0] ?? 0).withinMs
   }
-  function summed({ field, mark }: Sum, sorted: Sorted): { readonly sum: bigint; readonly until: number | undefined } {
-    if (placesOf(mark, sorted).length === 0) return NOTHING
+  function summed({ field, mark }: Sum, sorted: Sorted): Summed {
     const counted = inWindow(mark, sorted)
     const first = counted[0]
     return {
@@ -217,15 +157,31 @@ export function makeDecide(plan: Plan): Decide {
     }
   }
 
+  const asked = new Float64Array(plan.asked.length)
+  const sums: Summed[] = plan.sums.map(() => NOTHING)
   const decide = (seen: Seen): Decided => {
     const sorted = sort(seen)
-    const asked = plan.asked.map((one) => heldUntil(one, sorted))
+    let turnsMs = Number.POSITIVE_INFINITY
+    asked.fill(0)
+    sums.fill(NOTHING)
+    for (const filter of filled) {
+      for (const n of askedOf[filter] as number[]) {
+        const until = heldUntil(plan.asked[n] as AtLeast, sorted)
+        asked[n] = until
+        if (until !== 0 && until < turnsMs) turnsMs = until
+      }
+      for (const n of sumsOf[filter] as number[]) {
+        const sum = summed(plan.sums[n] as Sum, sorted)
+        sums[n] = sum
+        if (sum.until !== undefined && sum.until < turnsMs) turnsMs = sum.until
+      }
+    }
     const sequences = plan.sequences.map((one) => sequenceUntil(one, sorted))
-    const sums = plan.sums.map((one) => summed(one, sorted))
+    for (const until of sequences) if (until !== undefined && until < turnsMs) turnsMs = until
     const holds = (formula: Formula): boolean => {
       switch (formula.kind) {
         case 'at_least':
-          return asked[formula.index] !== undefined
+          return asked[formula.index] !== 0
         case 'sequence':
           return sequences[formula.index] !== undefined
         case 'sum':
@@ -246,14 +202,15 @@ export function makeDecide(plan: Plan): Decide {
     }
     // Nobody is in anything whom we do not know.
     const held = seen.history.length === 0 ? [] : plan.audiences.flatMap(({ formula }, n) => (holds(formula) ? [n] : []))
-    let turnsMs: number | undefined
-    for (const ms of [...asked, ...sequences, ...sums.map(({ until }) => until)])
-      if (ms !== undefined && (turnsMs === undefined || ms < turnsMs)) turnsMs = ms
-    return { held, turnsMs }
+    return { held, turnsMs: Number.isFinite(turnsMs) ? turnsMs : undefined }
   }
   const looked = filters.flatMap(({ where }) =>
     where.map((match): FieldName | 'attr' => (match.type === 'attr' ? 'attr' : (match.field as FieldName))),
   )
   const summedFields = plan.sums.map(({ field }): FieldName => field)
-  return Object.assign(decide, { columns: [...new Set<FieldName | 'event' | 'attr'>(['event', ...looked, ...summedFields])] })
+  const asksLists = plan.audiences.some(({ formula }) => asksList(formula))
+  return Object.assign(decide, {
+    asksLists,
+    columns: [...new Set<FieldName | 'event' | 'attr'>(['event', ...looked, ...summedFields])],
+  })
 }

@@ -76,7 +76,7 @@ const ending = { id: 'ending', when: { event: 'ending', within: '10m' } }
 const project = scratchProject({
   ...OPEN_CONFIG,
   'config/sources.yaml': `sources:\n${VOCABULARY.sources.map((id) => `  - { id: ${id} }\n`).join('')}`,
-  'config/settings.yaml': 'consent: { no_signal: allow }\ntaxonomy: { allow_sensitive: ["453", "186"] }\n',
+  'config/settings.yaml': 'consent: { no_signal: allow }\nsegmenter: { memory: 3GiB }\ntaxonomy: { allow_sensitive: ["453", "186"] }\n',
   // YAML reads JSON.
   'config/segments/all.yaml': JSON.stringify({ segments: [...written, probe, ending] }),
 })

@@ -46,7 +46,7 @@ export const transitions: Migration = {
       visitor UUID
     )
     ENGINE = MergeTree
-    PARTITION BY toMonday(due)
+    PARTITION BY toYYYYMM(due)
     ORDER BY (due, visitor)
     TTL toDateTime(due) + INTERVAL 12 HOUR
     SETTINGS merge_with_ttl_timeout = 3600`,
