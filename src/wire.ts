@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { mkdirSync, readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
 import { openPlaces } from './collect/address.ts'
 import { makeCollector } from './collect/collector.ts'
 import { makeCounts } from './collect/counts.ts'
@@ -135,7 +136,8 @@ export async function openSegmenter(environment: Environment, signal: AbortSigna
   const segmenter = makeSegmenter({ store, audiences, retentionMs, limits: { memoryBytes }, budgetSeconds, now, leader })
   async function onCommand(path: string, body: string): Promise<string> {
     if (path === '/refresh') {
-      await segmenter.tick()
+      // A first build may take minutes: whoever asks then is answered with what there is.
+      await Promise.race([segmenter.tick(), delay(REFRESH_MAX_MS, undefined, { ref: false })])
       return ''
     }
     if (path !== '/build') throw new MadeleineError('usage', `the server knows no ${path}`)
@@ -159,6 +161,7 @@ export async function openSegmenter(environment: Environment, signal: AbortSigna
 
 const EXPIRE_EVERY_MS = 3_600_000
 const TICK_EVERY_MS = 1_000
+const REFRESH_MAX_MS = 15_000
 /** A stop has 10 seconds, most of them for the spool. */
 const SEGMENTER_CLOSE_MS = 1_000
 
