@@ -2,11 +2,11 @@
 
 import { DAY_MS, HOUR_MS } from '../core/duration.ts'
 import type { AudienceId, VisitorId } from '../core/ids.ts'
-import { isSignalled, permits } from '../core/permissions.ts'
 import type { Store } from '../engine/store.ts'
 import { lookAt } from '../rules/evaluate.ts'
 import { type Decide, makeDecide } from '../rules/many.ts'
 import { planAudiences } from '../rules/plan.ts'
+import { nextSightMs } from '../rules/turns.ts'
 import type { Audience } from './pass.ts'
 import { type Kept, readVisitors } from './visitor.ts'
 
@@ -91,13 +91,7 @@ function makeLook(audiences: readonly Audience[], decide: Decide, { atMs, retent
     for (const { audience, kind, latestMs } of held)
       if (kind !== 'left' && !now.has(audience) && maintained.has(audience))
         transitions.push({ audience, visitor, kind: 'left', expiresMs: latestMs + LEFT_OUTLIVES_MS })
-    // Known until the last visible event leaves retention; and what cannot be seen now may be seen once a refusal has left it.
-    if (seen.history.length > 0) turnings.push(endsMs)
-    for (const { ts, permissions } of history) {
-      if (ts > atMs) turnings.push(ts)
-      if (isSignalled(permissions) && !permits(permissions, 'profile')) turnings.push(ts + retentionMs)
-    }
-    for (const { tsMs, permissions } of facts.said) if (!permits(permissions, 'profile')) turnings.push(tsMs + retentionMs)
+    turnings.push(nextSightMs(history, facts.said, seen, retentionMs))
     const dueMs = Math.min(...turnings.map((ms) => (ms !== undefined && ms > atMs ? ms : Number.POSITIVE_INFINITY)))
     return { transitions, turn: Number.isFinite(dueMs) ? { visitor, dueMs } : undefined }
   }

@@ -21,48 +21,56 @@ export type Kept = {
 }
 export type KeptMoment = { readonly nowMs: number; readonly retentionMs: number }
 
-type Row = Readonly<Record<string, unknown>> & { readonly who: VisitorId }
+/** Values in the order of the columns that were asked for, behind the moment, the source and the permissions. */
+type Told = readonly [ts: number, source: string, permissions: number, ...rest: unknown[]]
+type Row = { readonly who: VisitorId; readonly events: readonly Told[] }
 
 const text = (value: unknown): string => (value as string | undefined) ?? ''
 const list = (value: unknown): readonly string[] => (value as readonly string[] | undefined) ?? []
 /** Numbers come as text, exact. */
 const number = (value: unknown): bigint | null => (typeof value === 'string' ? (parseDecimal(value) ?? null) : null)
 
-/** A column that was not asked for is missing. Spelled out: tens of thousands are made in a tick, and objects of one shape cost a tenth of copies. */
-const eventOf = (row: Row): Event => ({
-  ts: row['at_ms'] as number,
-  visitor: row.who,
-  source: text(row['source']),
-  permissions: row['permissions'] as number,
-  event: text(row['event']),
-  scope: (row['scope_text'] as Event['scope'] | undefined) ?? 'global',
-  receivers: (row['receivers'] as readonly number[] | undefined) ?? [],
-  attr: (row['attr'] as Event['attr'] | undefined) ?? {},
-  origin: text(row['origin']),
-  url: text(row['url']),
-  host: text(row['host']),
-  path: text(row['path']),
-  referrer_host: text(row['referrer_host']),
-  category: list(row['category']),
-  keyword: list(row['keyword']),
-  device: text(row['device']),
-  browser: text(row['browser']),
-  os: text(row['os']),
-  country: text(row['country']),
-  region: text(row['region']),
-  language: text(row['language']),
-  campaign: text(row['campaign']),
-  creative: text(row['creative']),
-  placement: text(row['placement']),
-  order_id: text(row['order_id']),
-  currency: text(row['currency']),
-  value: number(row['value_text']),
-  cost: number(row['cost_text']),
-  dwell_ms: number(row['dwell_ms_text']),
+/** Reads a column's value out of a row; undefined for one that was not asked for. */
+type Reader = (told: Told, column: Column) => unknown
+function makeReader(columns: readonly Column[]): Reader {
+  const places = new Map(columns.map((column, n) => [column, n + 3]))
+  return (told, column) => told[places.get(column) ?? -1]
+}
+
+/** Spelled out: tens of thousands are made in a tick, and objects of one shape cost a tenth of copies. */
+const eventOf = (visitor: VisitorId, told: Told, read: Reader): Event => ({
+  ts: told[0],
+  visitor,
+  source: told[1],
+  permissions: told[2],
+  event: text(read(told, 'event')),
+  scope: (read(told, 'scope') as Event['scope'] | undefined) ?? 'global',
+  receivers: (read(told, 'receivers') as readonly number[] | undefined) ?? [],
+  attr: (read(told, 'attr') as Event['attr'] | undefined) ?? {},
+  origin: text(read(told, 'origin')),
+  url: text(read(told, 'url')),
+  host: text(read(told, 'host')),
+  path: text(read(told, 'path')),
+  referrer_host: text(read(told, 'referrer_host')),
+  category: list(read(told, 'category')),
+  keyword: list(read(told, 'keyword')),
+  device: text(read(told, 'device')),
+  browser: text(read(told, 'browser')),
+  os: text(read(told, 'os')),
+  country: text(read(told, 'country')),
+  region: text(read(told, 'region')),
+  language: text(read(told, 'language')),
+  campaign: text(read(told, 'campaign')),
+  creative: text(read(told, 'creative')),
+  placement: text(read(told, 'placement')),
+  order_id: text(read(told, 'order_id')),
+  currency: text(read(told, 'currency')),
+  value: number(read(told, 'value')),
+  cost: number(read(told, 'cost')),
+  dwell_ms: number(read(told, 'dwell_ms')),
 })
 
-const selected = (column: Column): string =>
-  isNumber(column) ? `toString(${column}) AS ${column}_text` : column === 'scope' ? 'toString(scope) AS scope_text' : column
+const selected = (column: Column): string => (isNumber(column) || column === 'scope' ? `toString(${column})` : column)
 
 const readListed = (store: Store, visitors: readonly VisitorId[]) =>
   store.rows<{ who: VisitorId; list: string }>({
@@ -88,15 +96,13 @@ export async function readVisitors(
   const settings = { log_queries: 0 } // visitors, and a server's query_log may outlive retention
   const among = `visitor IN {visitors:Array(UUID)}`
   const [rows, said, lists] = await Promise.all([
+    // A row a visitor, without a name at each value: a third less to write and to read.
     store.rows<Row>({
       owner: 'membership.visitors',
-      sql: `SELECT toString(visitor) AS who, toUnixTimestamp64Milli(ts) AS at_ms, source, permissions${columns
-        .filter((column) => column !== 'source')
-        .map((column) => `, ${selected(column)}`)
-        .join('')}
-            FROM madeleine.events WHERE ${among} AND ts > fromUnixTimestamp64Milli({from:Int64}, 'UTC')`,
+      sql: `SELECT toString(visitor) AS who, groupArray(tuple(toUnixTimestamp64Milli(ts), source, permissions${columns.map((column) => `, ${selected(column)}`).join('')})) AS events
+            FROM madeleine.events WHERE ${among} AND ts > fromUnixTimestamp64Milli({from:Int64}, 'UTC') GROUP BY visitor`,
       values,
-      settings,
+      settings: { ...settings, output_format_json_named_tuples_as_objects: 0 },
     }),
     store.rows<ConsentSignal>({
       owner: 'membership.said',
@@ -109,7 +115,8 @@ export async function readVisitors(
   ])
   type Filling = { history: Event[]; said: ConsentSignal[]; listed: Set<string> }
   const found = new Map<VisitorId, Filling>(visitors.map((id) => [id, { history: [], said: [], listed: new Set() }]))
-  for (const row of rows) found.get(row.who)?.history.push(eventOf(row))
+  const read = makeReader(columns)
+  for (const { who, events } of rows) for (const told of events) found.get(who)?.history.push(eventOf(who, told, read))
   for (const signal of said) found.get(signal.visitor)?.said.push(signal)
   for (const { who, list } of lists) found.get(who)?.listed.add(list)
   return new Map(

@@ -1,11 +1,15 @@
 // Why a visitor is in an audience or not: each clause with the events that it rests on, and the moment at which the answer turns if nothing more happens.
 
 import { decimalText } from '../core/decimal.ts'
+import type { AudienceId } from '../core/ids.ts'
 import type { Event } from '../event/event.ts'
 import { clausesOf } from './clauses.ts'
 import { leafText } from './describe.ts'
 import { countedEvents, holds, isMember, lookAt, measured, type Seen, type VisitorFacts } from './evaluate.ts'
+import { makeDecide } from './many.ts'
+import { planAudiences } from './plan.ts'
 import type { Leaf, ResolvedRule, Sequence } from './rule.ts'
+import { nextSightMs } from './turns.ts'
 
 export type ExplainedClause = {
   /** Where it stands in the rule. */
@@ -58,23 +62,25 @@ function explainLeaf(leaf: Leaf, seen: Seen): Pick<ExplainedClause, 'value' | 'e
   return { value: typeof value === 'bigint' ? decimalText(value) : String(value), events: counted }
 }
 
-/** Moments at which time alone may change something: an event begins to count, or leaves a window or retention; so does a signal. */
-function turningPoints(
+/** From one moment at which something changes to the next, until the answer is another one. */
+function turnMs(
   rule: ResolvedRule,
   history: readonly Event[],
   atMs: number,
   retentionMs: number,
   facts: VisitorFacts,
-): number[] {
-  const windows = new Set([retentionMs])
-  for (const { leaf } of clausesOf(rule)) if (leaf.kind !== 'list') windows.add(leaf.withinMs)
-  const points = new Set<number>()
-  for (const { ts } of history) {
-    points.add(ts)
-    for (const window of windows) points.add(ts + window)
+): number | undefined {
+  const decide = makeDecide(planAudiences([{ id: 'explained' as AudienceId, rule }]))
+  let first: boolean | undefined
+  for (let ms = atMs; Number.isFinite(ms); ) {
+    const said = (facts.said ?? []).filter(({ tsMs }) => tsMs > ms - retentionMs)
+    const seen = lookAt(history, ms, retentionMs, { ...facts, said })
+    const { held, turnsMs = Number.POSITIVE_INFINITY } = decide(seen)
+    first ??= held.length > 0
+    if (first !== held.length > 0) return ms
+    ms = Math.min(turnsMs, nextSightMs(history, said, seen, retentionMs))
   }
-  for (const { tsMs } of facts.said ?? []) points.add(tsMs + retentionMs)
-  return [...points].filter((ms) => ms > atMs).sort((a, b) => a - b)
+  return undefined
 }
 
 /** `history` and `facts.said`: all that is kept of the visitor, in any order. */
@@ -94,8 +100,6 @@ export function explain(
     holds: holds(leaf, seen),
     ...explainLeaf(leaf, seen),
   }))
-  const untilMs = turningPoints(rule, history, atMs, retentionMs, facts).find(
-    (ms) => isMember(rule, history, ms, retentionMs, at(ms)) !== member,
-  )
+  const untilMs = turnMs(rule, history, atMs, retentionMs, facts)
   return { member, clauses, untilMs }
 }

@@ -26,9 +26,11 @@ function textOf(match: Match): (event: Event) => string {
     case 'attr':
       return ({ attr }) => (Object.hasOwn(attr, match.attr) ? (attr[match.attr] ?? '') : '')
     case 'list':
+      // Most have one element, which is its own key; written as JSON every key begins with a bracket.
       return (event) => {
-        const [first = '', ...others] = event[match.field]
-        return others.length === 0 ? `.${first}` : JSON.stringify(event[match.field])
+        const list = event[match.field]
+        const [first] = list.length === 1 ? list : []
+        return first === undefined || first.startsWith('[') ? JSON.stringify(list) : first
       }
     case 'number':
       return (event) => String(event[match.field])

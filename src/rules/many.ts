@@ -79,6 +79,32 @@ const asksList = (formula: Formula): boolean => {
   return formula.kind === 'not' ? asksList(formula.of) : formula.kind === 'list'
 }
 
+/**
+ * Questions of which one must be answered with yes for the formula to hold; undefined: it may hold whatever they say. Of a thousand audiences most need not be looked at.
+ */
+function needs(formula: Formula): readonly number[] | undefined {
+  switch (formula.kind) {
+    case 'at_least':
+      return [formula.index]
+    case 'all': {
+      const all = formula.of.flatMap((one) => {
+        const own = needs(one)
+        return own ? [own] : []
+      })
+      return all.reduce<readonly number[] | undefined>(
+        (least, own) => (least && least.length <= own.length ? least : own),
+        undefined,
+      )
+    }
+    case 'any': {
+      const all = formula.of.map(needs)
+      return all.every((own) => own !== undefined) ? [...new Set(all.flat())] : undefined
+    }
+    default:
+      return undefined
+  }
+}
+
 export function makeDecide(plan: Plan): Decide {
   const filters: EventFilter[] = []
   const places = new Map<string, number>()
@@ -157,6 +183,15 @@ export function makeDecide(plan: Plan): Decide {
     }
   }
 
+  /** Audiences by a question that they need, and those that need none. */
+  const neededBy: number[][] = plan.asked.map(() => [])
+  const always: number[] = []
+  plan.audiences.forEach(({ formula }, n) => {
+    const questions = needs(formula)
+    if (questions) for (const question of questions) neededBy[question]?.push(n)
+    else always.push(n)
+  })
+
   const asked = new Float64Array(plan.asked.length)
   const sums: Summed[] = plan.sums.map(() => NOTHING)
   const decide = (seen: Seen): Decided => {
@@ -201,7 +236,12 @@ export function makeDecide(plan: Plan): Decide {
       }
     }
     // Nobody is in anything whom we do not know.
-    const held = seen.history.length === 0 ? [] : plan.audiences.flatMap(({ formula }, n) => (holds(formula) ? [n] : []))
+    if (seen.history.length === 0) return { held: [], turnsMs: Number.isFinite(turnsMs) ? turnsMs : undefined }
+    const candidates = new Set(always)
+    for (const filter of filled)
+      for (const n of askedOf[filter] as number[])
+        if (asked[n] !== 0) for (const one of neededBy[n] as number[]) candidates.add(one)
+    const held = [...candidates].filter((n) => holds(plan.audiences[n]?.formula as Formula)).sort((a, b) => a - b)
     return { held, turnsMs: Number.isFinite(turnsMs) ? turnsMs : undefined }
   }
   const looked = filters.flatMap(({ where }) =>
