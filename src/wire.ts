@@ -128,12 +128,13 @@ export async function openSegmenter(environment: Environment, signal: AbortSigna
   const audiences = async (): Promise<Audiences> => {
     if (!isPrepared) await migrate(store)
     isPrepared = true
-    return audiencesOf(watched.current(), await readImportedLists(store))
+    const current = watched.current()
+    return { ...audiencesOf(current, await readImportedLists(store)), retentionMs: current.retentionMs }
   }
-  const { retentionMs, memoryBytes, budgetSeconds } = settings
+  const { memoryBytes, budgetSeconds } = settings
   // The embedded engine has one owner, which the office is about.
   const leader = environment.clickhouseUrl === undefined ? undefined : makeLeader(store, randomUUID())
-  const segmenter = makeSegmenter({ store, audiences, retentionMs, limits: { memoryBytes }, budgetSeconds, now, leader })
+  const segmenter = makeSegmenter({ store, audiences, limits: { memoryBytes }, budgetSeconds, now, leader })
   async function onCommand(path: string, body: string): Promise<string> {
     if (path === '/refresh') {
       // A first build may take minutes: whoever asks then is answered with what there is.
@@ -144,8 +145,8 @@ export async function openSegmenter(environment: Environment, signal: AbortSigna
     const { ids, full, config } = JSON.parse(body) as BuildRequest
     if (config !== environment.config)
       throw new MadeleineError('usage', `it runs with another configuration: ${environment.config}`)
-    const { known, usual } = await audiences()
-    return JSON.stringify(await segmenter.build({ known, audiences: chooseAudiences(known, ids, usual), full }))
+    const { known, usual, retentionMs } = await audiences()
+    return JSON.stringify(await segmenter.build({ known, audiences: chooseAudiences(known, ids, usual), full, retentionMs }))
   }
   try {
     const claim = await waitForSegmenter(environment.data, onCommand, signal) // a command may still be building
@@ -247,9 +248,10 @@ export async function openCollector(environment: Environment, settings: Settings
       store,
       async close(withinMs) {
         clearInterval(expiring)
+        const stopped = segmenter.stop(SEGMENTER_CLOSE_MS) // beside the shipping, which needs the engine
         await shared.close()
         await opened.close(withinMs)
-        await segmenter.stop(SEGMENTER_CLOSE_MS)
+        await stopped
         await store.close()
       },
     }

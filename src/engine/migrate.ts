@@ -59,13 +59,16 @@ export const TOMBSTONE_DAYS = 400
 /** Tables that hold anything of a visitor, and when a row of theirs is due. */
 const EXPIRING = [
   { table: 'events', due: (retentionMs: number) => ({ column: 'ts', afterMs: retentionMs }) },
-  { table: 'transitions', due: () => ({ column: 'expires', afterMs: 6 * HOUR_MS }) },
-  { table: 'turns', due: () => ({ column: 'due', afterMs: 12 * HOUR_MS }) },
+  { table: 'transitions', due: () => ({ column: 'expires', afterMs: 0 }) },
+  { table: 'turns', due: () => ({ column: 'due', afterMs: 0 }) },
   { table: 'consent_signals', due: (retentionMs: number) => ({ column: 'ts', afterMs: retentionMs }) },
   { table: 'list_members', due: () => ({ column: 'at', afterMs: RETENTION_MAX_MS }) },
   { table: 'tombstones', due: () => ({ column: 'day', afterMs: TOMBSTONE_DAYS * DAY_MS }) },
   { table: 'deliveries', due: () => ({ column: 'expires', afterMs: 7 * DAY_MS }) },
 ] as const
+
+/** Tables of what a pass found, which a killed one leaves. */
+const PASSING = ['evaluated', 'pass_texts'] as const
 
 /**
  * Rewrites partitions that hold rows long overdue. A running engine expires them by itself when parts merge (`merge_with_ttl_timeout`); a quiet
@@ -86,6 +89,19 @@ export async function expireOverdue(store: Store, retentionMs: number, nowMs: nu
         sql: `OPTIMIZE TABLE madeleine.${table} PARTITION ID '${partition.replace(/\W/g, '')}' FINAL`,
       })
     rewritten += overdue.length
+  }
+  for (const table of PASSING) {
+    // A pass is numbered by its moment (spool/batches.ts).
+    const left = await store.rows<{ partition: string }>({
+      owner: 'engine.expire',
+      sql: `SELECT DISTINCT _partition_id AS partition FROM madeleine.${table} WHERE pass < bitShiftLeft(toUInt64({limit:Int64}), 22)`,
+      values: { limit: nowMs - OVERDUE_MS },
+    })
+    for (const { partition } of left)
+      await store.run({
+        owner: 'engine.expire',
+        sql: `ALTER TABLE madeleine.${table} DROP PARTITION ID '${partition.replace(/\W/g, '')}'`,
+      })
   }
   return rewritten
 }

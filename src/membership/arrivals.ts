@@ -8,10 +8,12 @@ import { ARRIVAL_MARGIN_MS, type Tick } from './ticks.ts'
 
 export type Arrivals = {
   readonly seenAtMs: number
+  /** Where the margin begins. */
+  readonly sinceMs: number
   /** Blocks within the margin, and those of them that no tick has looked at. */
   readonly blocks: readonly string[]
   readonly fresh: readonly string[]
-  /** Whom the fresh ones are about; undefined: more than were asked for. */
+  /** Whom the fresh ones are about; undefined: more than were asked for, or nobody asked. */
   readonly visitors: readonly VisitorId[] | undefined
 }
 
@@ -19,7 +21,14 @@ const SINCE = `received > fromUnixTimestamp64Milli({since:Int64}, 'UTC')`
 const EVENT_BLOCK = `concat('e', toString(batch), '/', toString(toMonday(ts)))`
 const SIGNAL_BLOCK = `concat('s', toString(batch))`
 
-export async function readArrivals(store: Store, last: Tick | undefined, most: number): Promise<Arrivals> {
+/** Whom blocks are about; `{since:Int64}` and `{some:Array(String)}` are bound beside it. */
+export const ARRIVED = `SELECT visitor FROM madeleine.events WHERE ${SINCE} AND ${EVENT_BLOCK} IN {some:Array(String)}
+  UNION ALL SELECT visitor FROM madeleine.consent_signals WHERE ${SINCE} AND ${SIGNAL_BLOCK} IN {some:Array(String)}`
+
+export const BLOCKS_AT_ONCE = 1_000
+
+/** `most`: so many visitors are told; undefined: none, because everybody is evaluated anyway. */
+export async function readArrivals(store: Store, last: Tick | undefined, most: number | undefined): Promise<Arrivals> {
   const [clock] = await store.rows<{ nowMs: number }>({
     owner: 'membership.clock',
     sql: 'SELECT toUnixTimestamp64Milli(now64(3)) AS nowMs',
@@ -34,16 +43,18 @@ export async function readArrivals(store: Store, last: Tick | undefined, most: n
   })
   const blocks = found.map(({ block }) => block)
   const fresh = blocks.filter((block) => !last?.seen.has(block))
-  if (fresh.length === 0) return { seenAtMs, blocks, fresh, visitors: [] }
-  const visitors = await store.rows<{ id: VisitorId }>({
-    owner: 'membership.arrived',
-    sql: `SELECT DISTINCT toString(visitor) AS id FROM (
-            SELECT visitor FROM madeleine.events WHERE ${SINCE} AND ${EVENT_BLOCK} IN {fresh:Array(String)}
-            UNION ALL SELECT visitor FROM madeleine.consent_signals WHERE ${SINCE} AND ${SIGNAL_BLOCK} IN {fresh:Array(String)}
-          ) LIMIT {most:UInt64}`,
-    values: { since, fresh, most: most + 1 },
-  })
-  return { seenAtMs, blocks, fresh, visitors: visitors.length > most ? undefined : visitors.map(({ id }) => id) }
+  if (most === undefined) return { seenAtMs, sinceMs: since, blocks, fresh, visitors: undefined }
+  const visitors = new Set<VisitorId>()
+  // After a long import or a backlog there are thousands; a server takes only so much with a statement.
+  for (let first = 0; first < fresh.length && visitors.size <= most; first += BLOCKS_AT_ONCE) {
+    const rows = await store.rows<{ id: VisitorId }>({
+      owner: 'membership.arrived',
+      sql: `SELECT DISTINCT toString(visitor) AS id FROM (${ARRIVED}) LIMIT {most:UInt64}`,
+      values: { since, some: fresh.slice(first, first + BLOCKS_AT_ONCE), most: most + 1 },
+    })
+    for (const { id } of rows) visitors.add(id)
+  }
+  return { seenAtMs, sinceMs: since, blocks, fresh, visitors: visitors.size > most ? undefined : [...visitors] }
 }
 
 /** Visitors whose moment lies after one and not after another. Undefined: more than were asked for. */

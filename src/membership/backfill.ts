@@ -1,13 +1,17 @@
 // Audiences over everybody: one pass finds who is in, and what differs from what was written before becomes transitions.
 
 import { refusalsSql } from '../consent/standing.ts'
-import type { AudienceId, VisitorId } from '../core/ids.ts'
+import { causeOf, StoreRefused } from '../core/errors.ts'
+import type { AudienceId } from '../core/ids.ts'
+import { log } from '../core/log.ts'
 import type { Store, Values } from '../engine/store.ts'
 import { Binder } from '../rules/binder.ts'
 import { EVERYBODY, inRange, type Range } from '../rules/print.ts'
 import { makeBatches } from '../spool/batches.ts'
+import { ARRIVED, type Arrivals } from './arrivals.ts'
 import { type Audience, type PassLimits, passOver } from './pass.ts'
-import { LEFT_OUTLIVES_MS, RENEWED_BEFORE_MS, type TouchedMoment } from './touched.ts'
+import { LEFT_OUTLIVES_MS, renewedBeforeMs } from './touched.ts'
+import type { TouchedMoment } from './verdict.ts'
 
 /** Pairs of visitor and audience that are compared at once. */
 const PAIRS_A_SLICE = 4_000_000
@@ -26,7 +30,10 @@ export type BackfillOptions = {
   readonly onShare?: ((share: number) => void) | undefined
 }
 
-/** Runs `work` on what a pass over everybody finds, which is put away after it. */
+/** The engine refuses the pass itself: of the work that follows it nothing was done. */
+export class PassRefused extends Error {}
+
+/** Runs `work` on what a pass over everybody finds, which is put away after it. Throws PassRefused. */
 export async function withFound<T>(store: Store, options: BackfillOptions, work: (found: Found) => Promise<T>): Promise<T> {
   const { audiences, moment, limits, onShare } = options
   const pass = makeBatches(Date.now)()
@@ -44,11 +51,33 @@ export async function withFound<T>(store: Store, options: BackfillOptions, work:
           values: { ...values, number: pass },
           settings,
         }),
-    )
+    ).catch((error: unknown) => {
+      throw error instanceof StoreRefused ? new PassRefused(causeOf(error)) : error
+    })
     return await work({ pass, audiences, moment, cost: { ...read, seconds: (Date.now() - startedMs) / 1000 } })
   } finally {
     await store.run({ owner: 'membership.pass', sql: `ALTER TABLE madeleine.evaluated DROP PARTITION ${pass}` })
   }
+}
+
+/** Audiences over everybody, together; where that is refused, each by itself, so that one that cannot be evaluated takes no other along. Answers why, of those. */
+export async function eachFound(
+  store: Store,
+  options: BackfillOptions,
+  work: (found: Found) => Promise<void>,
+): Promise<Map<AudienceId, string>> {
+  const refused = new Map<AudienceId, string>()
+  if (options.audiences.length === 0) return refused
+  try {
+    await withFound(store, options, work)
+  } catch (error) {
+    if (!(error instanceof PassRefused)) throw error
+    if (options.audiences.length === 1) return new Map(options.audiences.map(({ id }) => [id, error.message]))
+    log.warn({ cause: error.message }, 'audiences could not be evaluated together: each by itself')
+    for (const audience of options.audiences)
+      for (const [id, why] of await eachFound(store, { ...options, audiences: [audience] }, work)) refused.set(id, why)
+  }
+  return refused
 }
 
 /** Ranges of visitors with about so many pairs each, which together hold everybody. */
@@ -66,21 +95,17 @@ async function slices(store: Store, { pass }: Found): Promise<Range[]> {
   return cuts.slice(1).map((to, n) => ({ from: cuts[n], to }))
 }
 
-/** What is compared with the pass: everything that is written, or what was up to a tick; of everybody, or all but some. */
-export type Compared = { readonly upToTick?: number; readonly except?: readonly VisitorId[] }
+/** What is compared with the pass: everything that is written, or what was up to a tick; of everybody, or all but those of whom blocks are. */
+export type Compared = { readonly upToTick?: number; readonly except?: Pick<Arrivals, 'sinceMs' | 'fresh'> }
 
 /** Rows `(name, visitor, is_in, was_in, ends, old_ends, old_latest)` of everybody who is or was in one of the audiences. */
-function comparedSql(
-  { pass, audiences }: Found,
-  range: Range,
-  { upToTick, except = [] }: Compared,
-): { sql: string; values: Values } {
+function comparedSql({ pass, audiences }: Found, range: Range, { upToTick, except }: Compared): { sql: string; values: Values } {
   const binder = new Binder()
   const names = binder.bind(
     'Array(String)',
     audiences.map(({ id }) => id),
   )
-  const others = except.length === 0 ? '' : ` AND visitor NOT IN ${binder.bind('Array(UUID)', except)}`
+  const others = except && except.fresh.length > 0 ? ` AND visitor NOT IN (${ARRIVED})` : ''
   const among = `${inRange(range)(binder)}${others}`
   const upTo = upToTick === undefined ? '' : ` AND tick <= ${binder.bind('UInt64', String(upToTick))}`
   const sql = `SELECT name, visitor, max(now_in) AS is_in, max(before_in) AS was_in, max(end_now) AS ends, max(end_before) AS old_ends, max(end_latest) AS old_latest
@@ -93,7 +118,10 @@ function comparedSql(
         argMax(expires, tick) AS end_before, maxIf(expires, kind != 'left') AS end_latest
       FROM madeleine.transitions WHERE audience IN ${names}${upTo}${among} GROUP BY audience, visitor
     ) GROUP BY name, visitor`
-  return { sql, values: binder.values }
+  return {
+    sql,
+    values: others === '' ? binder.values : { ...binder.values, since: except?.sinceMs ?? 0, some: except?.fresh ?? [] },
+  }
 }
 
 export type Difference = { readonly entered: number; readonly left: number }
@@ -107,6 +135,7 @@ export async function readDifferences(store: Store, found: Found, compared: Comp
       owner: 'membership.differences',
       sql: `SELECT name, countIf(is_in AND NOT was_in) AS entered, countIf(was_in AND NOT is_in) AS left FROM (${sql}) GROUP BY name`,
       values,
+      settings: { log_queries: 0 },
     })
     for (const { name, entered, left } of rows) {
       const sum = total.get(name) ?? { entered: 0, left: 0 }
@@ -123,6 +152,7 @@ export async function readDiffering(store: Store, found: Found, compared: Compar
     owner: 'membership.differing',
     sql: `SELECT toString(visitor) AS id FROM (${sql}) WHERE name = {name:String} AND is_in != was_in LIMIT 5`,
     values: { ...values, name: id },
+    settings: { log_queries: 0 },
   })
   return rows.map((row) => row.id)
 }
@@ -134,10 +164,22 @@ export async function writeDifferences(
   { tick, versions }: { readonly tick: number; readonly versions: ReadonlyMap<AudienceId, number> },
 ): Promise<void> {
   const { audiences, moment, pass } = found
+  const renewedMs = renewedBeforeMs(moment.retentionMs)
   for (const range of await slices(store, found)) {
     const { sql, values } = comparedSql(found, range, {})
+    const renewed = moment.atMs + renewedMs
+    // First when to renew what goes on: the transitions that follow change what is compared.
+    await store.run({
+      owner: 'membership.renewals',
+      sql: `INSERT INTO madeleine.turns (due, visitor)
+            SELECT DISTINCT old_ends - toIntervalMillisecond({before:UInt64}), visitor FROM (${sql})
+            WHERE is_in AND was_in AND ends > old_ends AND old_ends >= fromUnixTimestamp64Milli({renewed:Int64}, 'UTC')`,
+      values: { ...values, before: renewedMs, renewed },
+      settings: { log_queries: 0 },
+    })
     await store.run({
       owner: 'membership.differences',
+      settings: { log_queries: 0 },
       sql: `INSERT INTO madeleine.transitions (tick, at, audience, version, visitor, kind, expires)
             SELECT {tick:UInt64}, fromUnixTimestamp64Milli({at:Int64}, 'UTC'), name, transform(toString(name), {ids:Array(String)}, arrayMap(v -> toUInt32(v), {versions:Array(String)}), toUInt32(0)), visitor,
               if(is_in, if(was_in, 'stays', 'entered'), 'left'), if(is_in, ends, old_latest + toIntervalMillisecond({outlives:UInt64}))
@@ -149,7 +191,7 @@ export async function writeDifferences(
         ids: audiences.map(({ id }) => id),
         versions: audiences.map(({ id }) => String(versions.get(id) ?? 0)),
         outlives: LEFT_OUTLIVES_MS,
-        renewed: moment.atMs + RENEWED_BEFORE_MS,
+        renewed,
       },
     })
   }

@@ -1,18 +1,19 @@
 // What the commands ask: bring audiences up to date, say what that would change, and prove that it is right.
 
 import { MadeleineError } from '../core/errors.ts'
-import type { AudienceId, VisitorId } from '../core/ids.ts'
+import type { AudienceId } from '../core/ids.ts'
+import { isoOf } from '../core/time.ts'
 import type { Store } from '../engine/store.ts'
 import type { ResolvedRule } from '../rules/rule.ts'
-import { readArrivals } from './arrivals.ts'
-import { readDifferences, readDiffering, withFound } from './backfill.ts'
-import { isCurrent, readAudienceLog } from './log.ts'
+import { BLOCKS_AT_ONCE, readArrivals } from './arrivals.ts'
+import { eachFound, readDifferences, readDiffering, withFound } from './backfill.ts'
+import { keyOf, readAudienceLog, readGenerations } from './log.ts'
 import { type Audience, DEFAULT_LIMITS, type PassLimits } from './pass.ts'
 import { type Membership, makeMembership, type Refreshed } from './refresh.ts'
-import { countNet, readState } from './state.ts'
+import { countNet, isMaintained, readState } from './state.ts'
 import { readLastBuild, readLastTick } from './ticks.ts'
 import { makeLooker } from './touched.ts'
-import { planWork, type RefreshOptions, TOUCHED_MAX } from './work.ts'
+import { PAUSE_MAX_MS, planWork, type RefreshOptions, TOUCHED_MAX } from './work.ts'
 
 export type AudienceRules = ReadonlyMap<AudienceId, { readonly rule: ResolvedRule }>
 
@@ -89,20 +90,23 @@ export async function previewBuild(store: Store, options: BuildOptions): Promise
     changes.set(id, change)
     return change
   }
-  for await (const { transitions } of makeLooker(maintained).changes(store, visitors, moment))
+  // Against what counts now: what a tick has written that did not come to its end is part of what the build will do.
+  const upToTick = state.last?.tick ?? 0
+  for await (const { transitions } of makeLooker(maintained).changes(store, visitors, moment, upToTick))
     for (const { audience, kind } of transitions) {
       if (kind === 'entered') changeOf(audience).entered++
       if (kind === 'left') changeOf(audience).left++
     }
-  // Against all that is written, as a build would: what an unfinished tick left is there already.
-  if (evaluated.length > 0)
-    await withFound(store, { audiences: evaluated, moment, limits: refresh.limits, onShare: options.onShare }, async (found) => {
-      for (const [id, { entered, left }] of await readDifferences(store, found, {})) changes.set(id, { entered, left })
-    })
+  const pass = { audiences: evaluated, moment, limits: refresh.limits, onShare: options.onShare }
+  const failed = await eachFound(store, pass, async (found) => {
+    for (const [id, { entered, left }] of await readDifferences(store, found, { upToTick })) changes.set(id, { entered, left })
+  })
   const found = [...maintained, ...evaluated].map(({ id }): Refreshed => {
     const { entered, left } = changeOf(id)
     const size = (state.sizes.get(id) ?? 0) + entered - left
-    return { id, size, entered, left, state: waiting.has(id) ? 'waiting_for_list' : 'complete', detail: '', cost: undefined }
+    const detail = failed.get(id)
+    const standing = detail !== undefined ? 'failed' : waiting.has(id) ? 'waiting_for_list' : 'complete'
+    return { id, size, entered, left, state: standing, detail: detail ?? '', cost: undefined }
   })
   for (const [id, detail] of refused)
     found.push({ id, size: state.sizes.get(id) ?? 0, entered: 0, left: 0, state: 'failed', detail, cost: undefined })
@@ -133,18 +137,21 @@ export async function verifyMembers(
 ): Promise<Verified> {
   const last = await readLastTick(store)
   if (!last) throw new MadeleineError('usage', 'nothing was built yet', { hint: 'madeleine build' })
+  if (Date.now() - last.atMs > PAUSE_MAX_MS)
+    throw new MadeleineError('usage', `the last build was at ${isoOf(last.atMs)}: what it rests on may have expired`, {
+      hint: 'build first',
+    })
   const log = await readAudienceLog(store, last.tick)
+  const generations = await readGenerations(store)
   const audiences = [...known].flatMap(([id, { rule }]) => {
-    return isCurrent(log.get(id)) ? [{ id, rule }] : []
+    return isMaintained(log.get(id), keyOf({ id, rule }, generations, retentionMs)) ? [{ id, rule }] : []
   })
   const moment = { atMs: last.atMs, retentionMs }
   return withFound(store, { audiences, moment, limits, onShare }, async (found) => {
-    const { visitors: except } = await readArrivals(store, last, TOUCHED_MAX)
-    if (!except)
-      throw new MadeleineError('usage', `more than ${TOUCHED_MAX} visitors have come in since the last build`, {
-        hint: 'build first',
-      })
-    const compared = { upToTick: last.tick, except: except as readonly VisitorId[] }
+    const except = await readArrivals(store, last, undefined)
+    if (except.fresh.length > BLOCKS_AT_ONCE)
+      throw new MadeleineError('usage', 'too much has come in since the last build', { hint: 'build first' })
+    const compared = { upToTick: last.tick, except }
     const differences = [...(await readDifferences(store, found, compared))].filter(([, { entered, left }]) => entered + left > 0)
     const shown = await Promise.all(
       differences.map(async ([id, { entered, left }]) => ({

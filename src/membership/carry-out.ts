@@ -1,10 +1,8 @@
 // What a tick does of its work: visitors by themselves, audiences over everybody.
 
-import { messageOf, StoreRefused } from '../core/errors.ts'
 import type { AudienceId } from '../core/ids.ts'
-import { log } from '../core/log.ts'
 import type { Store } from '../engine/store.ts'
-import { type Found, withFound, writeDifferences } from './backfill.ts'
+import { eachFound, type Found, writeDifferences } from './backfill.ts'
 import type { Audience } from './pass.ts'
 import type { Looker } from './touched.ts'
 import type { RefreshOptions, Work } from './work.ts'
@@ -50,36 +48,31 @@ export type Outcome = {
   readonly together: readonly Audience[]
 }
 
-/** Audiences over everybody, together; where that is refused, each by itself, so that one that cannot be evaluated takes no other along. */
+/** Audiences over everybody. */
 export async function writeEvaluated(
   store: Store,
-  work: Work,
+  { moment, tick, evaluated }: Work,
   versions: ReadonlyMap<AudienceId, number>,
   { limits, onShare }: RefreshOptions,
 ): Promise<Map<AudienceId, Outcome>> {
-  const { moment, tick, evaluated } = work
   const outcomes = new Map<AudienceId, Outcome>()
-  const evaluate = (audiences: readonly Audience[]): Promise<void> =>
-    withFound(store, { audiences, moment, limits, onShare }, async (found) => {
-      await writeDifferences(store, found, { tick, versions })
-      for (const { id } of audiences) outcomes.set(id, { cost: found.cost, detail: undefined, together: audiences })
-    })
-  if (evaluated.length === 0) return outcomes
-  try {
-    await evaluate(evaluated)
-  } catch (error) {
-    if (!(error instanceof StoreRefused)) throw error
-    if (evaluated.length > 1) log.warn({ cause: messageOf(error) }, 'audiences could not be evaluated together: each by itself')
-    for (const audience of evaluated) {
-      try {
-        await evaluate([audience])
-      } catch (alone) {
-        if (!(alone instanceof StoreRefused)) throw alone
-        outcomes.set(audience.id, { cost: undefined, detail: messageOf(alone).slice(0, 500), together: [audience] })
-      }
-    }
-  }
+  const refused = await eachFound(store, { audiences: evaluated, moment, limits, onShare }, async (found) => {
+    await writeDifferences(store, found, { tick, versions })
+    for (const { id } of found.audiences) outcomes.set(id, { cost: found.cost, detail: undefined, together: found.audiences })
+  })
+  for (const [id, detail] of refused) outcomes.set(id, { cost: undefined, detail, together: [] })
   return outcomes
+}
+
+/** Those of which something was written up to a tick. */
+export async function withEarlierRows(store: Store, ids: readonly AudienceId[], tick: number): Promise<AudienceId[]> {
+  if (ids.length === 0) return []
+  const rows = await store.rows<{ audience: AudienceId }>({
+    owner: 'membership.earlier',
+    sql: 'SELECT DISTINCT audience FROM madeleine.transitions WHERE audience IN {ids:Array(String)} AND tick <= {tick:UInt64}',
+    values: { ids, tick },
+  })
+  return rows.map(({ audience }) => audience)
 }
 
 /** Counted from the rows that are there. */

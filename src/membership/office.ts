@@ -2,7 +2,16 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { MadeleineError } from '../core/errors.ts'
-import { type Answer, askOwner, type Claim, claimDirectory, type OnCommand, type Question, type Role } from '../spool/claim.ts'
+import {
+  type Answer,
+  askOwner,
+  type Claim,
+  claimDirectory,
+  errorOf,
+  type OnCommand,
+  type Question,
+  type Role,
+} from '../spool/claim.ts'
 import type { BuildResult } from './build.ts'
 
 export type BuildRequest = {
@@ -13,6 +22,8 @@ export type BuildRequest = {
 }
 
 const AGAIN_MS = 100
+/** Another server is gone, or leads, within this. */
+const OTHERS_MAX_MS = 20_000
 
 /** Undefined where another process holds the office. */
 async function claimSegmenter(data: string, role: Role, onCommand: OnCommand): Promise<Claim | undefined> {
@@ -42,18 +53,23 @@ async function askServer(data: string, question: Question): Promise<Answer | und
 /** Where a server runs: a tick of its, and its end. False where there is none. */
 export async function refreshThroughServer(data: string): Promise<boolean> {
   const done = await askServer(data, { method: 'POST', path: '/refresh' })
-  if (done && done.status !== 200)
-    throw new MadeleineError('store_unreachable', `the running server cannot refresh memberships: ${done.body}`, { retry: true })
+  if (done && done.status !== 200) throw errorOf(done)
   return done !== undefined
 }
 
 /** By the running server, or here where there is none; one after the other, whoever else builds. */
 export async function buildOnce(data: string, request: BuildRequest, here: () => Promise<BuildResult>): Promise<BuildResult> {
+  const untilMs = Date.now() + OTHERS_MAX_MS
   for (;;) {
     const built = await askServer(data, { method: 'POST', path: '/build', body: JSON.stringify(request) })
     if (built?.status === 200) return JSON.parse(built.body) as BuildResult
-    if (built) throw new MadeleineError('store_refused', `the running server could not build: ${built.body}`)
-    const claim = await claimSegmenter(data, 'command', () => Promise.reject(new Error('a command builds')))
+    if (built) {
+      const error = errorOf(built)
+      if (!(error.code === 'locked' && error.retry && Date.now() < untilMs)) throw error
+    }
+    const claim = await claimSegmenter(data, 'command', () =>
+      Promise.reject(new MadeleineError('locked', 'another command builds', { retry: true })),
+    )
     if (claim) {
       try {
         return await here()

@@ -43,6 +43,7 @@ function sliceSize({ memoryBytes, eventsASlice: wanted }: PassLimits, words: num
 }
 
 const settingsFor = (memoryBytes: number): Settings => ({
+  log_queries: 0, // the ends of slices are visitors, and a server's query_log may outlive retention
   max_threads: 1,
   max_memory_usage: Math.floor(memoryBytes / WORKERS),
   max_bytes_before_external_group_by: Math.floor(memoryBytes / WORKERS / 2),

@@ -4,7 +4,7 @@
 
 import type { AudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
-import { countMembers, writeEvaluated, writeTouched } from './carry-out.ts'
+import { countMembers, withEarlierRows, writeEvaluated, writeTouched } from './carry-out.ts'
 import type { Cost } from './costs.ts'
 import { writeAudienceLog } from './log.ts'
 import type { Audience } from './pass.ts'
@@ -62,7 +62,7 @@ export function makeMembership(store: Store): Membership {
     const { moment, tick, arrivals, maintained, evaluated, visitors, keys } = work
     const { log: logged, last } = before
     const isIdle = arrivals.fresh.length + visitors.length + evaluated.length + work.refused.size === 0
-    if (last && isIdle && moment.atMs - last.atMs < (options.idleMs ?? 0)) {
+    if (last && isIdle && !options.checkpoint && moment.atMs - last.atMs < (options.idleMs ?? 0)) {
       state = before
       return { tick: last.tick, atMs: last.atMs, touched: 0, audiences: [] }
     }
@@ -81,9 +81,9 @@ export function makeMembership(store: Store): Membership {
       sizes.set(id, (sizes.get(id) ?? 0) + entered - left)
       if (entered + left > 0) resized.add(id)
     }
-    // Of one that was there before, whatever became of its rows meanwhile; of a new one what was just counted is all there is.
-    const again = evaluated.flatMap(({ id }) => (logged.has(id) ? [id] : []))
-    for (const [id, size] of await countMembers(store, again)) sizes.set(id, size)
+    // Of one that was there before, whatever became of its rows meanwhile, they are counted; of a new one what was just counted is all there is.
+    const ids = evaluated.map(({ id }) => id)
+    for (const [id, size] of await countMembers(store, await withEarlierRows(store, ids, last?.tick ?? 0))) sizes.set(id, size)
 
     const { rows, costs } = sayings({ before, work, options, versions, outcomes, sizes, resized })
     await writeAudienceLog(store, rows)

@@ -11,13 +11,17 @@ import type { Leader } from './leader.ts'
 import type { PassLimits } from './pass.ts'
 import { makeMembership } from './refresh.ts'
 
-export type Audiences = { readonly known: AudienceRules; readonly usual: readonly AudienceId[] }
+/** `retentionMs`: as the rules were read with it. */
+export type Audiences = {
+  readonly known: AudienceRules
+  readonly usual: readonly AudienceId[]
+  readonly retentionMs: number
+}
 
 export type SegmenterOptions = {
   readonly store: Store
   /** As the configuration has them now. */
   readonly audiences: () => Promise<Audiences>
-  readonly retentionMs: number
   readonly limits: PassLimits
   readonly budgetSeconds: number | undefined
   readonly now: () => number
@@ -25,7 +29,7 @@ export type SegmenterOptions = {
   readonly leader: Leader | undefined
 }
 export type Segmenter = {
-  build(options: Pick<BuildOptions, 'known' | 'audiences' | 'full'>): Promise<BuildResult>
+  build(options: Pick<BuildOptions, 'known' | 'audiences' | 'full' | 'retentionMs'>): Promise<BuildResult>
   /** Brings every audience up to now. */
   tick(): Promise<void>
   /** A tick after the other, with a pause between, until `signal` says to stop. */
@@ -35,6 +39,8 @@ export type Segmenter = {
 /** Where nothing happens, members are said to be complete through a new moment this often. */
 const IDLE_MS = 5_000
 const RETRY_MAX_MS = 30_000
+const LEAD_TRIES = 10
+const LEAD_AGAIN_MS = 500
 
 export function makeSegmenter({ store, audiences, leader, ...always }: SegmenterOptions): Segmenter {
   const { now } = always
@@ -60,12 +66,13 @@ export function makeSegmenter({ store, audiences, leader, ...always }: Segmenter
   }
 
   async function refresh(): Promise<void> {
-    const { known, usual } = await audiences()
+    const { known, usual, retentionMs } = await audiences()
     if (!(await leads())) return
     const checkpoint = now() - checkpointMs > HOUR_MS
     await membership.refresh({
       known: [...known].map(([id, { rule }]) => ({ id, rule })),
       wanted: new Set(usual),
+      retentionMs,
       ...always,
       checkpoint,
       maker: 'serve',
@@ -77,7 +84,9 @@ export function makeSegmenter({ store, audiences, leader, ...always }: Segmenter
   return {
     build: (asked) =>
       alone(async () => {
-        if (!(await leads()))
+        // Whoever has just come leads once others had time to be heard.
+        for (let tries = 0; tries < LEAD_TRIES && !(await leads()); tries++) await delay(LEAD_AGAIN_MS)
+        if (!isLeading)
           throw new MadeleineError('locked', 'another server refreshes the memberships of this ClickHouse', { retry: true })
         return buildAudiences(store, { ...asked, ...always }, membership)
       }),

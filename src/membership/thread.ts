@@ -27,12 +27,15 @@ export function startThread(file: string, environment: Environment): Thread {
     })
 
   async function run(): Promise<void> {
-    for (let waitMs = AGAIN_MS; !stopping.signal.aborted; waitMs = Math.min(AGAIN_MAX_MS, waitMs * 2)) {
+    let waitMs = AGAIN_MS
+    while (!stopping.signal.aborted) {
+      const startedMs = Date.now()
       try {
         await once()
       } catch (error) {
         log.error({ cause: causeOf(error) }, 'the segmenter has ended and will be started again')
       }
+      waitMs = Date.now() - startedMs > AGAIN_MAX_MS ? AGAIN_MS : Math.min(AGAIN_MAX_MS, waitMs * 2)
       await delay(waitMs, undefined, { signal: stopping.signal }).catch(() => {})
     }
   }

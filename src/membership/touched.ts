@@ -1,22 +1,27 @@
 // A tick's visitors: each is looked at with all that is kept of it, decided for every audience at once, and what changed is written down.
 
+import { setImmediate as pause } from 'node:timers/promises'
 import { DAY_MS, HOUR_MS } from '../core/duration.ts'
 import type { AudienceId, VisitorId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
-import { lookAt } from '../rules/evaluate.ts'
-import { type Decide, makeDecide } from '../rules/many.ts'
+import { makeDecide } from '../rules/many.ts'
 import { planAudiences } from '../rules/plan.ts'
-import { nextSightMs } from '../rules/turns.ts'
 import type { Audience } from './pass.ts'
-import { type Kept, readVisitors } from './visitor.ts'
+import { crowdedVerdicts, type TouchedMoment, type Verdict, verdictOf } from './verdict.ts'
+import { readVisitors } from './visitor.ts'
 
 /** A membership that ends sooner is written again with its later end. */
-export const RENEWED_BEFORE_MS = 7 * DAY_MS
+export const renewedBeforeMs = (retentionMs: number): number => Math.min(7 * DAY_MS, retentionMs / 4)
 /** So long a `left` outlives what it ends. */
 export const LEFT_OUTLIVES_MS = 6 * HOUR_MS
 
 /** Visitors of one statement: their events are read at once, and decided without a pause. */
 const VISITORS_AT_ONCE = 400
+/** Statements under way beside the one whose visitors are decided. */
+const READS_AT_ONCE = 2
+const PAUSE_EVERY = 25
+/** Whoever has more is decided in the engine. */
+const CROWDED_EVENTS = 20_000
 
 export type Kind = 'entered' | 'left' | 'stays'
 export type Transition = {
@@ -40,15 +45,19 @@ type HeldRow = {
 }
 
 /** A row a visitor: a hundred audiences each are a tenth of the text that way. */
-async function readHeld(store: Store, visitors: readonly VisitorId[]): Promise<Map<VisitorId, Held[]>> {
+async function readHeld(
+  store: Store,
+  visitors: readonly VisitorId[],
+  upToTick: number | undefined,
+): Promise<Map<VisitorId, Held[]>> {
   const rows = await store.rows<HeldRow>({
     owner: 'membership.held',
     sql: `SELECT toString(visitor) AS who, groupArray(audience) AS audiences, groupArray(last) AS kinds, groupArray(toUnixTimestamp64Milli(end)) AS ends, groupArray(toUnixTimestamp64Milli(lasts)) AS latest
           FROM (
             SELECT visitor, audience, argMax(kind, tick) AS last, argMax(expires, tick) AS end, maxIf(expires, kind != 'left') AS lasts
-            FROM madeleine.transitions WHERE visitor IN {visitors:Array(UUID)} GROUP BY visitor, audience
+            FROM madeleine.transitions WHERE visitor IN {visitors:Array(UUID)}${upToTick === undefined ? '' : ' AND tick <= {upToTick:UInt64}'} GROUP BY visitor, audience
           ) GROUP BY visitor`,
-    values: { visitors },
+    values: { visitors, ...(upToTick === undefined ? {} : { upToTick }) },
     settings: { log_queries: 0 },
   })
   return new Map(
@@ -64,66 +73,76 @@ async function readHeld(store: Store, visitors: readonly VisitorId[]): Promise<M
   )
 }
 
-export type TouchedMoment = { readonly atMs: number; readonly retentionMs: number }
+type Changes = (
+  visitor: VisitorId,
+  verdict: Verdict,
+  held: readonly Held[],
+) => { transitions: Transition[]; turn: Turn | undefined }
 
-type Look = (visitor: VisitorId, kept: Kept, held: readonly Held[]) => { transitions: Transition[]; turn: Turn | undefined }
-
-function makeLook(audiences: readonly Audience[], decide: Decide, { atMs, retentionMs }: TouchedMoment): Look {
+/** What a verdict changes of what is written. */
+function makeChanges(audiences: readonly Audience[], { atMs, retentionMs }: TouchedMoment): Changes {
   const maintained = new Set(audiences.map(({ id }) => id))
-  return (visitor, { history, facts }, held) => {
-    const seen = lookAt(history, atMs, retentionMs, facts)
-    const decided = decide(seen)
-    const endsMs = (seen.history.at(-1)?.ts ?? 0) + retentionMs
+  const renewedMs = renewedBeforeMs(retentionMs)
+  return (visitor, { held: places, endsMs, nextMs }, held) => {
     const was = new Map(held.map((row) => [row.audience, row]))
     const transitions: Transition[] = []
-    const turnings: (number | undefined)[] = [decided.turnsMs]
     const now = new Set<AudienceId>()
-    for (const place of decided.held) {
+    let dueMs = nextMs
+    for (const place of places) {
       const audience = audiences[place]?.id
       if (audience === undefined) continue
       now.add(audience)
       const before = was.get(audience)
       const isIn = before !== undefined && before.kind !== 'left'
       if (isIn && before.endsMs >= endsMs) continue
-      if (isIn && before.endsMs - atMs > RENEWED_BEFORE_MS) turnings.push(before.endsMs - RENEWED_BEFORE_MS)
+      if (isIn && before.endsMs - atMs > renewedMs) dueMs = Math.min(dueMs, before.endsMs - renewedMs)
       else transitions.push({ audience, visitor, kind: isIn ? 'stays' : 'entered', expiresMs: endsMs })
     }
     for (const { audience, kind, latestMs } of held)
       if (kind !== 'left' && !now.has(audience) && maintained.has(audience))
         transitions.push({ audience, visitor, kind: 'left', expiresMs: latestMs + LEFT_OUTLIVES_MS })
-    turnings.push(nextSightMs(history, facts.said, seen, retentionMs))
-    const dueMs = Math.min(...turnings.map((ms) => (ms !== undefined && ms > atMs ? ms : Number.POSITIVE_INFINITY)))
     return { transitions, turn: Number.isFinite(dueMs) ? { visitor, dueMs } : undefined }
   }
 }
 
 export type Looker = {
-  /** In the order of the visitors, a part at a time. */
-  changes(store: Store, visitors: readonly VisitorId[], moment: TouchedMoment): AsyncGenerator<Changed>
+  /** In the order of the visitors, a part at a time: against everything that is written, or what was up to a tick. */
+  changes(store: Store, visitors: readonly VisitorId[], moment: TouchedMoment, upToTick?: number): AsyncGenerator<Changed>
 }
 
 /** For a set of audiences: what it remembers of values serves every tick. */
 export function makeLooker(audiences: readonly Audience[]): Looker {
-  const decide = makeDecide(planAudiences(audiences))
+  const plan = planAudiences(audiences)
+  const decide = makeDecide(plan)
+  const wanted = { columns: decide.columns, lists: decide.asksLists, most: CROWDED_EVENTS }
   return {
-    async *changes(store, visitors, moment) {
-      const look = makeLook(audiences, decide, moment)
+    async *changes(store, visitors, moment, upToTick) {
+      const changesOf = makeChanges(audiences, moment)
       const kept = { nowMs: moment.atMs, retentionMs: moment.retentionMs }
-      const wanted = { columns: decide.columns, lists: decide.asksLists }
       const read = (first: number) => {
         const some = visitors.slice(first, first + VISITORS_AT_ONCE)
-        const both = Promise.all([readVisitors(store, some, kept, wanted), readHeld(store, some)])
+        const both = Promise.all([readVisitors(store, some, kept, wanted), readHeld(store, some, upToTick)])
         both.catch(() => {}) // told where it is waited for
         return both
       }
-      let next = read(0)
-      for (let first = 0; first < visitors.length; first += VISITORS_AT_ONCE) {
-        const [histories, held] = await next
-        if (first + VISITORS_AT_ONCE < visitors.length) next = read(first + VISITORS_AT_ONCE) // meanwhile the engine is not idle
+      // The engine reads some visitors while others are decided here.
+      const reading: ReturnType<typeof read>[] = []
+      let asked = 0
+      const ask = (): void => {
+        for (; reading.length < READS_AT_ONCE && asked < visitors.length; asked += VISITORS_AT_ONCE) reading.push(read(asked))
+      }
+      for (ask(); reading.length > 0; ) {
+        const [histories, held] = await (reading.shift() as ReturnType<typeof read>)
+        ask()
+        const crowded = [...histories].flatMap(([id, { isCrowded }]) => (isCrowded ? [id] : []))
+        const verdicts = crowded.length > 0 ? await crowdedVerdicts(store, plan, crowded, moment) : undefined
         const transitions: Transition[] = []
         const turns: Turn[] = []
+        let n = 0
         for (const [visitor, own] of histories) {
-          const changed = look(visitor, own, held.get(visitor) ?? [])
+          if (n++ % PAUSE_EVERY === 0) await pause() // what was asked is sent, and what was answered taken in
+          const verdict = verdicts?.get(visitor) ?? verdictOf(own, decide, moment)
+          const changed = changesOf(visitor, verdict, held.get(visitor) ?? [])
           transitions.push(...changed.transitions)
           if (changed.turn) turns.push(changed.turn)
         }

@@ -16,6 +16,8 @@ const isNumber = (column: Column): column is NumberField => column in FIELD_TYPE
 
 /** `history`: everything inside retention, whatever it permits. */
 export type Kept = {
+  /** There is more than was asked for, and `history` is a part of it. */
+  readonly isCrowded: boolean
   readonly history: readonly Event[]
   readonly facts: VisitorFacts & { readonly said: readonly ConsentSignal[] }
 }
@@ -76,21 +78,26 @@ const readListed = (store: Store, visitors: readonly VisitorId[]) =>
   store.rows<{ who: VisitorId; list: string }>({
     owner: 'membership.listed',
     sql: `SELECT DISTINCT toString(visitor) AS who, list FROM madeleine.list_members
-          WHERE visitor IN {visitors:Array(UUID)} AND (list, generation) IN (SELECT list, max(generation) FROM madeleine.list_imports GROUP BY list)`,
+          WHERE visitor IN {visitors:Array(UUID)} AND (list, generation) IN (SELECT list, max(generation) FROM madeleine.list_imports WHERE at > now64(3) - INTERVAL 90 DAY GROUP BY list)`,
     values: { visitors },
     settings: { log_queries: 0 },
   })
 
 /** `columns`: of their events, what somebody will look at. */
-export type Wanted = { readonly columns: readonly Column[]; readonly lists: boolean }
-const EVERYTHING: Wanted = { columns: ALL_COLUMNS, lists: true }
+export type Wanted = {
+  readonly columns: readonly Column[]
+  readonly lists: boolean
+  /** Events of one visitor. */
+  readonly most: number
+}
+const EVERYTHING: Wanted = { columns: ALL_COLUMNS, lists: true, most: 1_000_000 }
 
 /** Of each of the visitors. */
 export async function readVisitors(
   store: Store,
   visitors: readonly VisitorId[],
   { nowMs, retentionMs }: KeptMoment,
-  { columns, lists: wantsLists } = EVERYTHING,
+  { columns, lists: wantsLists, most } = EVERYTHING,
 ): Promise<Map<VisitorId, Kept>> {
   const values = { visitors, from: nowMs - retentionMs }
   const settings = { log_queries: 0 } // visitors, and a server's query_log may outlive retention
@@ -99,14 +106,14 @@ export async function readVisitors(
     // A row a visitor, without a name at each value: a third less to write and to read.
     store.rows<Row>({
       owner: 'membership.visitors',
-      sql: `SELECT toString(visitor) AS who, groupArray(tuple(toUnixTimestamp64Milli(ts), source, permissions${columns.map((column) => `, ${selected(column)}`).join('')})) AS events
+      sql: `SELECT toString(visitor) AS who, groupArray(${Math.floor(most) + 1})(tuple(toUnixTimestamp64Milli(ts), source, permissions${columns.map((column) => `, ${selected(column)}`).join('')})) AS events
             FROM madeleine.events WHERE ${among} AND ts > fromUnixTimestamp64Milli({from:Int64}, 'UTC') GROUP BY visitor`,
       values,
       settings: { ...settings, output_format_json_named_tuples_as_objects: 0 },
     }),
     store.rows<ConsentSignal>({
       owner: 'membership.said',
-      sql: `SELECT toString(visitor) AS visitor, toUnixTimestamp64Milli(ts) AS tsMs, source, permissions, receivers FROM madeleine.consent_signals FINAL
+      sql: `SELECT toString(visitor) AS visitor, toUnixTimestamp64Milli(ts) AS tsMs, source, permissions, receivers FROM madeleine.consent_signals
             WHERE consent_signals.${among} AND ts > fromUnixTimestamp64Milli({from:Int64}, 'UTC')`,
       values,
       settings,
@@ -123,6 +130,7 @@ export async function readVisitors(
     [...found].map(([id, { history, said: signals, listed }]): [VisitorId, Kept] => [
       id,
       {
+        isCrowded: history.length > most,
         history: history.sort((a, b) => a.ts - b.ts),
         facts: { said: signals, isListed: (list) => listed.has(list) },
       },

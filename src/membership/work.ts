@@ -10,18 +10,18 @@ import { keyOf, type Logged, readGenerations } from './log.ts'
 import type { Audience, PassLimits } from './pass.ts'
 import { isMaintained, type State } from './state.ts'
 import type { Maker } from './ticks.ts'
-import type { TouchedMoment } from './touched.ts'
+import type { TouchedMoment } from './verdict.ts'
 
 /** Where more are touched, everybody is evaluated. */
 export const TOUCHED_MAX = 100_000
 /** So few are always looked at by themselves. */
 const TOUCHED_FEW = 3_000
 /** After a longer pause rows that say what ends and when may have gone: everything is evaluated and counted anew. */
-const PAUSE_MAX_MS = 5 * HOUR_MS
+export const PAUSE_MAX_MS = 5 * HOUR_MS
 /** A clock that went back by less is waited for; by more, everything is evaluated at the new moment. */
 const CLOCK_BACK_MAX_MS = 5 * MINUTE_MS
 /** What failed is tried again after this: a disk that was full may not be any more. */
-const FAILED_AGAIN_MS = 5 * MINUTE_MS
+const FAILED_AGAIN_MS = 15 * MINUTE_MS
 
 export type RefreshOptions = {
   /** Every audience that there is. Those that were built before are kept up to date. */
@@ -112,11 +112,12 @@ export async function planWork(store: Store, state: State, options: RefreshOptio
   const keys = new Map(known.map((audience) => [audience.id, keyOf(audience, generations, retentionMs)]))
   const waiting = new Set(known.flatMap(({ id, rule }) => (listsOf(rule).some((list) => !generations.has(list)) ? [id] : [])))
   // Before anything is evaluated: what comes in meanwhile is for the next tick, seen or not.
-  const arrivals = await readArrivals(store, last, TOUCHED_MAX)
-  const due = last && !isBack && !isLong ? await readDue(store, { afterMs: last.atMs, untilMs: atMs }, TOUCHED_MAX) : []
+  const isAnyway = full || isBack || isLong
+  const arrivals = await readArrivals(store, last, isAnyway ? undefined : TOUCHED_MAX)
+  const due = last && !isAnyway ? await readDue(store, { afterMs: last.atMs, untilMs: atMs }, TOUCHED_MAX) : []
   const touched = arrivals.visitors && due ? [...new Set([...arrivals.visitors, ...due, ...left.visitors])] : undefined
   const isMany = touched === undefined || (await isPassShorter(store, touched.length, options))
-  const isAll = full || isBack || isLong || isMany
+  const isAll = isAnyway || isMany
   const torn = new Set(left.audiences)
   const maintained: Audience[] = []
   const again: Audience[] = []

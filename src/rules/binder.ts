@@ -2,7 +2,7 @@
 
 import { decimalText } from '../core/decimal.ts'
 
-type Type = 'String' | 'Int64' | 'UInt64' | 'Float64' | 'UUID' | 'Array(String)' | 'Array(UUID)'
+type Type = 'String' | 'Int64' | 'UInt64' | 'Float64' | 'UUID' | 'Array(String)'
 export type BoundValue = string | number | readonly string[]
 export type Printed = { readonly sql: string; readonly values: Readonly<Record<string, BoundValue>> }
 

@@ -71,7 +71,7 @@ function formulaSql(formula: Formula, measures: PrintedMeasures, binder: Binder)
 
 /** Members of the import that counts, which is the last one of a list that came to its end. */
 const importedSql = (list: string): string =>
-  `SELECT visitor FROM madeleine.list_members WHERE list = ${list} AND generation IN (SELECT max(generation) FROM madeleine.list_imports WHERE list = ${list})`
+  `SELECT visitor FROM madeleine.list_members WHERE list = ${list} AND generation IN (SELECT max(generation) FROM madeleine.list_imports WHERE list = ${list} AND at > now64(3) - INTERVAL 90 DAY)`
 
 /** Answers are put into numbers of 64 bits, and of those only the bits that are set cost anything: filtering an array of all answers takes ten times as long. */
 function heldSql(plan: Plan, measures: PrintedMeasures, binder: Binder): string {

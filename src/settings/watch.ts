@@ -9,7 +9,7 @@ import { ConfigurationError, loadSettings, type Settings } from './load.ts'
 /** Changes whenever a file does; cheap enough for every second. */
 function fingerprint(directory: string): string {
   try {
-    const files = readdirSync(directory, { withFileTypes: true, recursive: true }).filter((entry) => entry.isFile())
+    const files = readdirSync(directory, { withFileTypes: true, recursive: true }).filter((entry) => !entry.isDirectory())
     const seen = files.map(({ parentPath, name }) => {
       const path = join(parentPath, name)
       const { mtimeMs, size, ino } = statSync(path)

@@ -5,11 +5,23 @@
 import { linkSync, mkdirSync, rmSync, statSync } from 'node:fs'
 import { createServer, type IncomingMessage, request, type Server } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
-import { causeOf, MadeleineError, systemCode } from '../core/errors.ts'
+import { causeOf, type ErrorCode, MadeleineError, StoreRefused, systemCode } from '../core/errors.ts'
 import { socketPath } from '../engine/embedded.ts'
 
 export type Role = 'serve' | 'command'
 export type Answer = { readonly status: number; readonly body: string }
+
+/** An error as it crosses the socket: what ClickHouse says may quote a row, and stays behind. */
+const toldOf = (error: unknown) =>
+  error instanceof MadeleineError && !(error instanceof StoreRefused)
+    ? { code: error.code, message: error.message, hint: error.hint, retry: error.retry }
+    : { code: 'store_refused', message: causeOf(error), hint: '', retry: false }
+
+/** The error of an answer that is not 200, as it was thrown on the other side. */
+export function errorOf({ body }: Answer): MadeleineError {
+  const { code, message, hint, retry } = JSON.parse(body) as ReturnType<typeof toldOf>
+  return new MadeleineError(code as ErrorCode, message, { hint, retry })
+}
 export type Claim = { release(): Promise<void> }
 
 /** `spool`: who writes the spool, and answers commands. `segmenter`: who refreshes memberships. */
@@ -97,7 +109,7 @@ export async function claimDirectory(
         .then((body) => onCommand(incoming.url ?? '/', body))
         .then(
           (answer) => response.end(answer),
-          (error: unknown) => response.writeHead(503).end(causeOf(error)),
+          (error: unknown) => response.writeHead(503).end(JSON.stringify(toldOf(error))),
         )
   })
   server.requestTimeout = 0 // a build may take minutes

@@ -10,7 +10,7 @@ import type { Event } from '../event/event.ts'
 import type { Tombstone } from '../identity/tombstones.ts'
 import { expireAside } from './aside.ts'
 import { makeBatches } from './batches.ts'
-import { askOwner, claimDirectory, type OnCommand } from './claim.ts'
+import { askOwner, claimDirectory, errorOf, type OnCommand } from './claim.ts'
 import { parseSpoolName, partitionOf } from './names.ts'
 import { recoverSpool } from './recover.ts'
 import { eventLine, parseTombstoneLine, signalLine, tombstoneLine } from './row.ts'
@@ -109,7 +109,7 @@ export async function shipSpool(data: string, store: Store, now: () => number): 
       const shipped = await askOwner(data, { method: 'POST', path: '/ship' })
       if (shipped?.status === 200) return
       if (shipped)
-        throw new MadeleineError('store_unreachable', `the running server cannot ship its spool: ${shipped.body}`, {
+        throw new MadeleineError('store_unreachable', `the running server cannot ship its spool: ${errorOf(shipped).message}`, {
           retry: true,
         })
       continue // it stopped between the two questions

@@ -93,7 +93,12 @@ describe('With a server that runs', () => {
     expect(audiences[0]).toMatchObject({ state: 'complete', members: expect.arrayContaining([visitorNumber(3)]) })
     expect(await runJson(project, ['build', 'viewers'])).toMatchObject({ audiences: [{ id: 'viewers', state: 'complete' }] })
     expect(await runJson(project, ['build', '--verify'])).toMatchObject({ ok: true, verified: 4, differences: [] })
-    expect(await runCommand(project, ['build', '--config', '/nowhere/else'])).toMatchObject({ exitCode: 2 })
+    const unknown = await runCommand(project, ['build', 'nosuch'])
+    expect(unknown).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('unknown audience `nosuch`') })
+    const other = scratchProject({ ...OPEN_CONFIG, 'config/segments/a.yaml': SEGMENTS })
+    const elsewhere = await runCommand(project, ['build', '--config', other.config])
+    expect(elsewhere).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('another configuration') })
+    other.remove()
   })
 
   it('whoever opts out, or withdraws consent, leaves every audience', async () => {

@@ -48,7 +48,7 @@ export const transitions: Migration = {
     ENGINE = MergeTree
     PARTITION BY toYYYYMM(due)
     ORDER BY (due, visitor)
-    TTL toDateTime(due) + INTERVAL 12 HOUR
+    TTL toDateTime(due) + INTERVAL 6 HOUR
     SETTINGS merge_with_ttl_timeout = 3600`,
     `CREATE TABLE IF NOT EXISTS madeleine.ticks (
       tick UInt64,
