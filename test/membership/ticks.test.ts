@@ -20,7 +20,7 @@ import { now as begin, makeHistories, makeRules, SEED } from '../property/genera
 import { storeEvents, storeList, storeSignals, visitorNumber } from '../support/events.ts'
 import { openScratchStore } from '../support/store.ts'
 
-const STEPS = Number(process.env['STEPS'] ?? 60)
+const STEPS = Number(process.env['STEPS'] ?? 30)
 const VISITORS = 40
 const AUDIENCES = 14
 const retentionMs = RETENTION_MAX_MS
