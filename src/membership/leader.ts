@@ -2,6 +2,7 @@
 // has not been heard of for a while the next does. By the engine's clock alone. ClickHouse has no lock to take: two may lead for a tick, and then the sizes are counted
 // twice until the next `build --full`; members are right in any case.
 
+import { setTimeout as delay } from 'node:timers/promises'
 import { MadeleineError } from '../core/errors.ts'
 import type { Store } from '../engine/store.ts'
 
@@ -58,11 +59,20 @@ export function makeLeader(store: Store, writer: string): Leader {
   }
 }
 
-/** For a command, which asks no server that it cannot reach through its own directory. Throws `locked` where another one refreshes the same ClickHouse. */
-export async function refuseBesideLeader(store: Store): Promise<void> {
-  const alive = await store.rows<{ writer: string }>({ owner: 'membership.leader', sql: `SELECT writer FROM (${ALIVE})` })
-  if (alive.length > 0)
+/**
+ * For a command, which asks no server that it cannot reach through its own directory. Throws `locked` where another one refreshes the same ClickHouse; one that was
+ * killed is waited for until it is known to be gone.
+ */
+export async function refuseBesideLeader(store: Store, withinMs = GONE_MS + 1_000): Promise<void> {
+  for (const untilMs = Date.now() + withinMs; ; ) {
+    const alive = await store.rows<{ writer: string }>({ owner: 'membership.leader', sql: `SELECT writer FROM (${ALIVE})` })
+    if (alive.length === 0) return
+    if (Date.now() < untilMs) {
+      await delay(500)
+      continue
+    }
     throw new MadeleineError('locked', 'a server with another data directory refreshes the memberships of this ClickHouse', {
       hint: 'build with the data directory of that server, or stop it first',
     })
+  }
 }

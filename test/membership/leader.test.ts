@@ -18,7 +18,7 @@ it('one of two leads, a command beside them is refused, and the second leads whe
   }, WITHIN)
   expect(await second.leads()).toBe(false)
   expect(led, 'nobody leads before others had time to be heard').not.toContain(true)
-  await expect(refuseBesideLeader(store)).rejects.toMatchObject({ code: 'locked' })
+  await expect(refuseBesideLeader(store, 0)).rejects.toMatchObject({ code: 'locked' })
   await first.leave()
   await vi.waitFor(async () => expect(await second.leads()).toBe(true), WITHIN)
   await second.leave()
