@@ -10,7 +10,7 @@ import { writeAudienceLog } from './log.ts'
 import type { Audience } from './pass.ts'
 import { sayings } from './say.ts'
 import { countTransitions, readState, type State } from './state.ts'
-import { commitTick, type Tick } from './ticks.ts'
+import { commitTick } from './ticks.ts'
 import { type Looker, makeLooker } from './touched.ts'
 import { planWork, type RefreshOptions, TOUCHED_MAX } from './work.ts'
 
@@ -36,8 +36,6 @@ export type Tock = {
 
 export type Membership = {
   refresh(options: RefreshOptions): Promise<Tock>
-  /** Of the last tick; undefined where there is none. */
-  last(): Promise<Tick | undefined>
 }
 
 /** One at a time: whoever calls sees to it that nobody else refreshes the same store. */
@@ -120,11 +118,5 @@ export function makeMembership(store: Store): Membership {
     return { tick, atMs: moment.atMs, touched, audiences: shown }
   }
 
-  return {
-    refresh,
-    async last() {
-      state ??= await readState(store, TOUCHED_MAX)
-      return state.last
-    },
-  }
+  return { refresh }
 }
