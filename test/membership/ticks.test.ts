@@ -142,7 +142,7 @@ it(`members stay those of a rebuild over ${STEPS} random steps (seed ${SEED})`, 
       breakAt(undefined)
       if (chance(50)) await step(n) // what happens before the next try
     }
-    if (chance(3)) {
+    if (chance(8)) {
       const killing = delay(random() % 150).then(() => process.kill(enginePid(directory), 'SIGKILL'))
       await refresh().catch(() => {})
       await killing.catch(() => {})
