@@ -61,7 +61,10 @@ export type ReadOptions = {
   readonly isServed?: boolean
 }
 
-/** Of the last tick, at its moment. An audience that was never built, or has another rule since, is evaluated at the same moment, so that the answer has one; where there was no tick, all are evaluated now. */
+/**
+ * Of the last tick, at its moment. An audience that was never built, or that a tick has left behind, is evaluated at the same moment, so that the answer has one; where
+ * there was no tick, all are evaluated now. One whose rule has changed since the tick has the members of the old rule, and says `stale`.
+ */
 export async function readMembers(
   store: Store,
   audiences: readonly Audience[],

@@ -27,7 +27,7 @@ export function verdictOf({ history, facts }: Kept, decide: Decide, { atMs, rete
   return { held, endsMs, nextMs: Math.min(turnsMs, nextSightMs(history, facts.said, seen, retentionMs)) }
 }
 
-/** Events of the future are not looked for: whoever has so many is looked at again when the last of those accepted has come. */
+/** Events of the future are not looked for: whoever has so many is looked at again when the last of those accepted has come, at the cost of a look each time. */
 const AGAIN_MS = 5 * MINUTE_MS
 const NOBODY: Verdict = { held: [], endsMs: 0, nextMs: Number.POSITIVE_INFINITY }
 
