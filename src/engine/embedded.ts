@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process'
 import { closeSync, constants, mkdirSync, openSync, readFileSync, realpathSync } from 'node:fs'
 import { Agent, get, type IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { MadeleineError } from '../core/errors.ts'
@@ -57,13 +58,16 @@ function startEngine(directory: string): Start {
   const logFile = join(directory, 'engine.log')
   const output = openSync(logFile, 'a') // not emptied: a second one that loses the race for the directory must not wipe the winner's
   // Own session: a terminal's Ctrl-C must not reach the engine before the collector has shipped.
+  // Its standard input says to the engine that we are still there: one whose starter was killed before it took a lease goes at once.
   const child = spawn(process.execPath, [distFile('engine-process.js'), directory], {
-    stdio: ['ignore', 'ignore', output],
+    stdio: ['pipe', 'ignore', output],
     detached: true,
     env: { ...process.env, UV_THREADPOOL_SIZE: '16' },
   })
   closeSync(output)
   child.unref()
+  child.stdin?.on('error', () => {})
+  ;(child.stdin as Socket).unref()
   const exited = new Promise<void>((resolve) => {
     child.on('exit', () => resolve())
     child.on('error', () => resolve())

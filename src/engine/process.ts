@@ -15,7 +15,7 @@ import { createFront, QUERY_MAX_BYTES } from './front.ts'
 /** ClickHouse's CANNOT_OPEN_FILE: another engine holds the directory. */
 export const EXIT_LOCKED = 76
 const SESSIONS = 8
-/** A process that started the engine and was killed before it took a lease must not leave it behind. */
+/** A process that started the engine and takes no lease must not leave it behind; one that was killed is noticed by its end of our standard input. */
 const FIRST_LEASE_MS = 15_000
 
 const data = process.argv[2]
@@ -49,9 +49,11 @@ try {
       if (leases.size === 0) process.exit(0)
     })
   })
-  setTimeout(() => {
+  const leaveUnheld = () => {
     if (leases.size === 0) process.exit(0)
-  }, FIRST_LEASE_MS).unref()
+  }
+  setTimeout(leaveUnheld, FIRST_LEASE_MS).unref()
+  process.stdin.on('close', leaveUnheld).resume()
   rmSync(socket, { force: true }) // the engine's own lock is held: whatever socket is here is a dead engine's
   server.listen(socket)
 } catch (error) {
