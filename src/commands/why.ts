@@ -13,11 +13,13 @@ import type { Outcome } from './output.ts'
 const EVENTS_SHOWN = 10
 
 function told({ member, clauses, untilMs }: Explanation, visitor: string, audience: string): string {
-  const lines = clauses.flatMap(({ clause, says, holds, value, events }) => [
+  const lines = clauses.flatMap(({ clause, says, holds, value, events, sessions }) => [
     `${holds ? 'true ' : 'false'} ${clause}: ${says}${value === undefined ? '' : `; found ${value}`}`,
     ...events
-      .slice(-EVENTS_SHOWN)
-      .map(({ ts, event, source, path }) => `        ${isoOf(ts)} ${event} ${source} ${path}`.trimEnd()),
+      .map(({ ts, event, source, path }, n) =>
+        `        ${isoOf(ts)} ${event} ${source} ${path}${sessions ? ` (session ${sessions[n]})` : ''}`.trimEnd(),
+      )
+      .slice(-EVENTS_SHOWN),
   ])
   const until = untilMs === undefined ? 'time alone changes nothing' : `until ${isoOf(untilMs)}, if nothing more happens`
   return [`${visitor} is ${member ? '' : 'not '}in ${audience}: ${until}`, ...lines].join('\n')
@@ -44,9 +46,15 @@ export async function why(visitorText: string, id: string, flags: Flags): Promis
       audience: id,
       at: isoOf(nowMs),
       member,
-      clauses: clauses.map(({ events, ...clause }) => ({
+      clauses: clauses.map(({ events, sessions, ...clause }) => ({
         ...clause,
-        events: events.map(({ ts, event, source, path }) => ({ ts: isoOf(ts), event, source, path })),
+        events: events.map(({ ts, event, source, path }, n) => ({
+          ts: isoOf(ts),
+          event,
+          source,
+          path,
+          ...(sessions && { session: sessions[n] }),
+        })),
       })),
       until: untilMs === undefined ? null : isoOf(untilMs),
     },

@@ -108,17 +108,15 @@ export const passes = ({ events, where }: EventFilter, event: Event): boolean =>
 /** A pause of this length begins a new session. */
 export const SESSION_GAP_MS = 30 * MINUTE_MS
 
-/** How many sessions hold one of the moments. `all`: the moments of all of the visitor's events, of any kind, in order. */
-function countSessions(all: readonly number[], moments: ReadonlySet<number>): number {
-  let sessions = 0
-  let isCounted = false
+/** The session of each moment, from 1. `history`: all of a visitor's visible events, of any kind, in order. */
+export function sessionsOf(history: readonly Event[]): Map<number, number> {
+  const sessions = new Map<number, number>()
+  let session = 0
   let before = Number.NEGATIVE_INFINITY
-  for (const ts of all) {
-    if (ts - before >= SESSION_GAP_MS) isCounted = false
+  for (const { ts } of history) {
+    if (ts - before >= SESSION_GAP_MS) session++
+    sessions.set(ts, session)
     before = ts
-    if (isCounted || !moments.has(ts)) continue
-    isCounted = true
-    sessions++
   }
   return sessions
 }
@@ -141,8 +139,8 @@ export function measured({ measure }: EventCondition, counted: readonly Event[],
     case 'days':
       return new Set(counted.map(({ ts }) => Math.floor(ts / DAY_MS))).size
     case 'sessions': {
-      const all = history.map(({ ts }) => ts)
-      return countSessions(all, new Set(counted.map(({ ts }) => ts)))
+      const sessions = sessionsOf(history)
+      return new Set(counted.map(({ ts }) => sessions.get(ts))).size
     }
     case 'sum':
       return counted.reduce((sum, event) => sum + (event[measure.field] ?? 0n), 0n)

@@ -5,7 +5,7 @@ import type { AudienceId } from '../core/ids.ts'
 import type { Event } from '../event/event.ts'
 import { clausesOf } from './clauses.ts'
 import { leafText } from './describe.ts'
-import { countedEvents, holds, isMember, lookAt, measured, type Seen, type VisitorFacts } from './evaluate.ts'
+import { countedEvents, holds, isMember, lookAt, measured, type Seen, sessionsOf, type VisitorFacts } from './evaluate.ts'
 import { makeDecide } from './many.ts'
 import { planAudiences } from './plan.ts'
 import type { Leaf, ResolvedRule, Sequence } from './rule.ts'
@@ -21,6 +21,8 @@ export type ExplainedClause = {
   readonly value: string | undefined
   /** Those that were counted, in order; of a sequence that holds, one event a step. */
   readonly events: readonly Event[]
+  /** Of a clause on sessions: the session of each of these events, from the visitor's first. Events of any kind make a session, so the ones that count do not show it. */
+  readonly sessions: readonly number[] | undefined
 }
 export type Explanation = {
   readonly member: boolean
@@ -51,15 +53,20 @@ function chainOf({ steps, gapMs, withinMs }: Sequence, seen: Seen): Event[] {
   return chain
 }
 
-function explainLeaf(leaf: Leaf, seen: Seen): Pick<ExplainedClause, 'value' | 'events'> {
-  if (leaf.kind === 'list') return { value: undefined, events: [] }
+function explainLeaf(leaf: Leaf, seen: Seen): Pick<ExplainedClause, 'value' | 'events' | 'sessions'> {
+  if (leaf.kind === 'list') return { value: undefined, events: [], sessions: undefined }
   if (leaf.kind === 'sequence') {
     const chain = chainOf(leaf, seen)
-    return { value: `${chain.length} of ${leaf.steps.length} steps`, events: chain }
+    return { value: `${chain.length} of ${leaf.steps.length} steps`, events: chain, sessions: undefined }
   }
   const counted = countedEvents(leaf, seen)
   const value = measured(leaf, counted, seen)
-  return { value: typeof value === 'bigint' ? decimalText(value) : String(value), events: counted }
+  const sessions = leaf.measure.kind === 'sessions' ? sessionsOf(seen.history) : undefined
+  return {
+    value: typeof value === 'bigint' ? decimalText(value) : String(value),
+    events: counted,
+    sessions: sessions && counted.map(({ ts }) => sessions.get(ts) ?? 0),
+  }
 }
 
 /** From one moment at which something changes to the next, until the answer is another one. */

@@ -6,7 +6,7 @@ import { DAY_MS, HOUR_MS, RETENTION_MAX_MS } from '../../src/core/duration.ts'
 import type { AudienceId } from '../../src/core/ids.ts'
 import { ALL_PERMISSIONS } from '../../src/core/permissions.ts'
 import { clausesOf } from '../../src/rules/clauses.ts'
-import { isMember } from '../../src/rules/evaluate.ts'
+import { compares, isMember } from '../../src/rules/evaluate.ts'
 import { type ExplainedClause, explain } from '../../src/rules/explain.ts'
 import type { ResolvedRule } from '../../src/rules/rule.ts'
 import { isListed, makeHistories, makeRules, now, SEED } from '../property/generate.ts'
@@ -47,9 +47,14 @@ it(`of generated visitors gives the membership again, and turns when it says (se
       const isKnown = isMember({ kind: 'not', rule: { kind: 'any', rules: [] } }, history, now, retentionMs, at(now))
       expect(isKnown && recomputed(rule, [...clauses]), label).toBe(member)
       for (const [c, { leaf }] of clausesOf(rule).entries()) {
-        const { holds, events } = clauses[c] as ExplainedClause
-        // Sessions are cut by events of any kind, so that the cited ones alone may make more of them, never fewer of one.
-        if (leaf.kind === 'list' || (leaf.kind === 'events' && leaf.measure.kind === 'sessions')) continue
+        const { holds, events, sessions } = clauses[c] as ExplainedClause
+        if (leaf.kind === 'list') continue
+        if (leaf.kind === 'events' && leaf.measure.kind === 'sessions') {
+          // Sessions are cut by events of any kind: the cited ones come with the number of theirs.
+          expect(sessions?.length, label).toBe(events.length)
+          expect(compares(new Set(sessions).size, leaf.measure.comparison), `${label}: ${clauses[c]?.clause}`).toBe(holds)
+          continue
+        }
         const cited = events.map((event) => ({ ...event, permissions: ALL_PERMISSIONS }))
         const known = [anEvent({ ts: now, event: 'nothing_else' }), ...cited] // so that somebody without events is known
         if (leaf.kind === 'events' && leaf.events === undefined) continue
