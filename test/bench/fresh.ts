@@ -12,6 +12,7 @@ import { openStore, type Store } from '../../src/engine/store.ts'
 import { OPEN_CONFIG, scratchProject } from '../support/scratch.ts'
 import { API_KEY, BROWSER_AGENT, startServe } from '../support/serve.ts'
 import { writtenSegments } from './audiences.ts'
+import { cpuUs, enginePid } from './cpu.ts'
 import { fillNetwork, VOCABULARY } from './network-data.ts'
 
 const { values: options } = parseArgs({
@@ -198,8 +199,13 @@ async function watching(): Promise<void> {
 }
 
 startedMs = Date.now()
+const processes = { engine: enginePid(place.data), server: server.pid, 'senders and watcher': process.pid }
+const cpuBefore = Object.values(processes).map((pid) => cpuUs([pid]))
 const running = [load(), probing(), watching()]
 await delay(seconds * 1000)
+const used = Object.entries(processes).map(
+  ([name, pid], n) => `${name} ${((cpuUs([pid]) - (cpuBefore[n] ?? 0)) / (Date.now() - startedMs) / 1000).toFixed(2)}`,
+)
 isSending = false
 await Promise.all(running)
 const ticks = await one<{ n: number; touched: number; rows: number; seconds: number }>(
@@ -211,6 +217,7 @@ say(`  event sent to membership visible: ${quantiles(latencies)}${sentAt.size > 
 say(
   `  ${ticks?.n} ticks of ${ticks?.touched.toFixed(0)} visitors, ${Math.round(ticks?.rows ?? 0).toLocaleString('en-US')} rows read and ${ticks?.seconds.toFixed(2)} s each`,
 )
+say(`  processors used: ${used.join(', ')}`)
 say(`  the pixel's answers meanwhile: ${quantiles(answers)}`)
 
 startedMs = Date.now()
