@@ -123,12 +123,12 @@ async function areIdsEven(store: Store, events: number): Promise<boolean> {
   return total('halves') >= (1 - SHARED_HALVES_MAX) * total('ids') && areEven(counts)
 }
 
-/** Of the weeks that retention reaches into: the parts know their rows, and nothing is read. */
+/** Of the partitions that retention reaches into: the parts know their rows, and nothing is read. */
 async function countEvents(store: Store, fromMs: number): Promise<number> {
   const binder = new Binder()
   const [row] = await store.rows<{ events: number }>({
     owner: 'insight.estimate',
-    sql: `SELECT count() AS events FROM madeleine.events WHERE toMonday(ts) >= toMonday(${binder.moment(fromMs)})`,
+    sql: `SELECT count() AS events FROM madeleine.events WHERE intDiv(toUInt16(toMonday(ts)), 28) >= intDiv(toUInt16(toMonday(${binder.moment(fromMs)})), 28)`,
     values: binder.values,
   })
   return row?.events ?? 0

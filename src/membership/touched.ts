@@ -15,8 +15,8 @@ export const renewedBeforeMs = (retentionMs: number): number => Math.min(7 * DAY
 /** So long a `left` outlives what it ends. */
 export const LEFT_OUTLIVES_MS = 6 * HOUR_MS
 
-/** Visitors of one statement: their events are read at once, and decided without a pause. */
-const VISITORS_AT_ONCE = 400
+/** Visitors of one statement: the more, the more of them share what is unpacked; and the later the first of them is decided. */
+const VISITORS_AT_ONCE = 1_000
 /** Statements under way beside the one whose visitors are decided. */
 const READS_AT_ONCE = 2
 const PAUSE_EVERY = 25

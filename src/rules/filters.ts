@@ -5,21 +5,25 @@ import type { Event } from '../event/event.ts'
 import { matches } from './evaluate.ts'
 import type { EventFilter, Match } from './rule.ts'
 
-/** Values of a column that are remembered; then it begins anew. */
+/** Values of a column that are remembered: so many that came lately, and as many from before that. */
 const VALUES_MAX = 50_000
 
 /** What one column leaves of the filters, by its value. */
 type Column = {
-  textOf(event: Event): string
+  keyOf(event: Event): Key
   /** Filters that do not look at it. */
   readonly free: Uint32Array
   readonly tested: readonly { readonly filter: number; readonly tests: readonly Match[] }[]
-  readonly known: Map<string, Uint32Array>
+  known: Map<Key, Uint32Array>
+  earlier: Map<Key, Uint32Array>
 }
+
+/** What two events have in common whose values pass the same tests. */
+type Key = string | bigint | null
 
 const columnOf = (match: Match): string => (match.type === 'attr' ? `attr.${match.attr}` : match.field)
 
-function textOf(match: Match): (event: Event) => string {
+function keyOf(match: Match): (event: Event) => Key {
   switch (match.type) {
     case 'text':
       return (event) => event[match.field as 'source']
@@ -33,7 +37,7 @@ function textOf(match: Match): (event: Event) => string {
         return first === undefined || first.startsWith('[') ? JSON.stringify(list) : first
       }
     case 'number':
-      return (event) => String(event[match.field])
+      return (event) => event[match.field]
     default:
       return assertNever(match)
   }
@@ -45,10 +49,11 @@ function columnsOf(filters: readonly EventFilter[]): Column[] {
   return [...byName].map(([name, match]) => {
     const tests = filters.map(({ where }) => where.filter((own) => columnOf(own) === name))
     return {
-      textOf: textOf(match),
+      keyOf: keyOf(match),
       free: bitsWhere(filters.length, (filter) => tests[filter]?.length === 0),
       tested: tests.flatMap((own, filter) => (own.length === 0 ? [] : [{ filter, tests: own }])),
       known: new Map(),
+      earlier: new Map(),
     }
   })
 }
@@ -63,6 +68,24 @@ function bitsWhere(filters: number, holds: (filter: number) => boolean): Uint32A
   return bits
 }
 
+/** The filters that a column's value leaves. */
+function leftOf(column: Column, event: Event): Uint32Array {
+  const key = column.keyOf(event)
+  const known = column.known.get(key)
+  if (known) return known
+  let left = column.earlier.get(key)
+  if (!left) {
+    left = Uint32Array.from(column.free)
+    for (const { filter, tests } of column.tested) if (tests.every((match) => matches(event, match))) setBit(left, filter)
+  }
+  if (column.known.size >= VALUES_MAX) {
+    column.earlier = column.known
+    column.known = new Map()
+  }
+  column.known.set(key, left)
+  return left
+}
+
 /** Reads an event into `bits`, a bit a filter. */
 export function makeReader(filters: readonly EventFilter[], bits: Uint32Array): (event: Event) => void {
   const columns = columnsOf(filters)
@@ -75,14 +98,7 @@ export function makeReader(filters: readonly EventFilter[], bits: Uint32Array): 
     }
     bits.set(named)
     for (const column of columns) {
-      const text = column.textOf(event)
-      let left = column.known.get(text)
-      if (!left) {
-        if (column.known.size >= VALUES_MAX) column.known.clear()
-        left = Uint32Array.from(column.free)
-        for (const { filter, tests } of column.tested) if (tests.every((match) => matches(event, match))) setBit(left, filter)
-        column.known.set(text, left)
-      }
+      const left = leftOf(column, event)
       for (let w = 0; w < bits.length; w++) bits[w] = (bits[w] as number) & (left[w] as number)
     }
   }

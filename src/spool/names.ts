@@ -1,4 +1,4 @@
-// Names of spool files. A file belongs to one partition of `events` (a week, named by its Monday) or to a table beside them, and carries one batch number in its
+// Names of spool files. A file belongs to one week of `events` (named by its Monday; a partition there holds four) or to a table beside them, and carries one batch number in its
 // name and in each of its lines. `.open`: being written. `.ready`: closed, immutable, to be shipped.
 // `.split-of-<batch>`: made from a refused file, valid from the moment that file is gone.
 
@@ -31,7 +31,7 @@ export function spoolName({ partition, batch, state }: SpoolName): string {
   return `${partition}-${batch}.${typeof state === 'string' ? state : `split-of-${state.splitOf}`}`
 }
 
-/** The Monday (UTC, yyyymmdd) of the week of `ts`: toMonday(ts), the partition key of `events`. 1970-01-01 was a Thursday. */
+/** The Monday (UTC, yyyymmdd) of the week of `ts`, as toMonday(ts) of the partition key of `events`. 1970-01-01 was a Thursday. */
 export function partitionOf(tsMs: number): string {
   if (tsMs >= recent.startMs && tsMs < recent.startMs + WEEK_MS) return recent.partition
   recent = weekOf(tsMs)

@@ -37,10 +37,10 @@ export const transitions: Migration = {
       PROJECTION by_visitor (SELECT * ORDER BY (visitor, audience, tick))
     )
     ENGINE = MergeTree
-    PARTITION BY toMonday(at)
+    PARTITION BY intDiv(toUInt16(toMonday(at)), 28)
     ORDER BY (audience, visitor, tick)
     TTL toDateTime(expires) + INTERVAL 6 HOUR
-    SETTINGS index_granularity = 1024, merge_with_ttl_timeout = 3600`,
+    SETTINGS index_granularity = 1024, min_compress_block_size = 8192, merge_with_ttl_timeout = 21600`,
     `CREATE TABLE IF NOT EXISTS madeleine.turns (
       due DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
       visitor UUID
