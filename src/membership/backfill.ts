@@ -157,15 +157,55 @@ export async function readDiffering(store: Store, found: Found, compared: Compar
   return rows.map((row) => row.id)
 }
 
-/** What differs, as transitions of a tick; and when each visitor must be looked at again. `versions`: of each audience. */
-export async function writeDifferences(
-  store: Store,
-  found: Found,
-  { tick, versions }: { readonly tick: number; readonly versions: ReadonlyMap<AudienceId, number> },
-): Promise<void> {
-  const { audiences, moment, pass } = found
+/** `versions`: of each audience. */
+type Writing = { readonly tick: number; readonly versions: ReadonlyMap<AudienceId, number> }
+
+/** Values of a row of `transitions` up to the visitor's. */
+const ROW_BEGINS = `{tick:UInt64}, fromUnixTimestamp64Milli({at:Int64}, 'UTC'), name,
+              transform(toString(name), {ids:Array(String)}, arrayMap(v -> toUInt32(v), {versions:Array(String)}), toUInt32(0)), visitor`
+const rowValues = ({ audiences, moment }: Found, { tick, versions }: Writing): Values => ({
+  tick,
+  at: moment.atMs,
+  ids: audiences.map(({ id }) => id),
+  versions: audiences.map(({ id }) => String(versions.get(id) ?? 0)),
+})
+
+async function isAnyWritten(store: Store, audiences: readonly Audience[]): Promise<boolean> {
+  const rows = await store.rows({
+    owner: 'membership.written',
+    sql: 'SELECT 1 FROM madeleine.transitions WHERE audience IN {ids:Array(String)} LIMIT 1',
+    values: { ids: audiences.map(({ id }) => id) },
+  })
+  return rows.length > 0
+}
+
+/** Where nothing was written before, everybody whom the pass found has entered. A visitor may be found twice (pass.ts). */
+async function writeEverybody(store: Store, found: Found, writing: Writing, range: Range): Promise<void> {
+  const binder = new Binder()
+  const among = inRange(range)(binder)
+  await store.run({
+    owner: 'membership.differences',
+    settings: { log_queries: 0, optimize_aggregation_in_order: 1 },
+    sql: `INSERT INTO madeleine.transitions (tick, at, audience, version, visitor, kind, expires)
+          SELECT ${ROW_BEGINS}, 'entered', ends FROM (
+            SELECT {ids:Array(String)}[arrayJoin(holding)] AS name, visitor, ends FROM (
+              SELECT visitor, any(held) AS holding, any(expires) AS ends FROM madeleine.evaluated WHERE pass = {pass:UInt64}${among} GROUP BY visitor
+            )
+          )`,
+    values: { ...binder.values, ...rowValues(found, writing), pass: found.pass },
+  })
+}
+
+/** What differs, as transitions of a tick; and when each visitor must be looked at again. */
+export async function writeDifferences(store: Store, found: Found, writing: Writing): Promise<void> {
+  const { moment, pass } = found
   const renewedMs = renewedBeforeMs(moment.retentionMs)
+  const isNew = !(await isAnyWritten(store, found.audiences))
   for (const range of await slices(store, found)) {
+    if (isNew) {
+      await writeEverybody(store, found, writing, range)
+      continue
+    }
     const { sql, values } = comparedSql(found, range, {})
     const renewed = moment.atMs + renewedMs
     // First when to renew what goes on: the transitions that follow change what is compared.
@@ -181,18 +221,10 @@ export async function writeDifferences(
       owner: 'membership.differences',
       settings: { log_queries: 0 },
       sql: `INSERT INTO madeleine.transitions (tick, at, audience, version, visitor, kind, expires)
-            SELECT {tick:UInt64}, fromUnixTimestamp64Milli({at:Int64}, 'UTC'), name, transform(toString(name), {ids:Array(String)}, arrayMap(v -> toUInt32(v), {versions:Array(String)}), toUInt32(0)), visitor,
+            SELECT ${ROW_BEGINS},
               if(is_in, if(was_in, 'stays', 'entered'), 'left'), if(is_in, ends, old_latest + toIntervalMillisecond({outlives:UInt64}))
             FROM (${sql}) WHERE is_in != was_in OR is_in AND was_in AND ends > old_ends AND old_ends < fromUnixTimestamp64Milli({renewed:Int64}, 'UTC')`,
-      values: {
-        ...values,
-        tick,
-        at: moment.atMs,
-        ids: audiences.map(({ id }) => id),
-        versions: audiences.map(({ id }) => String(versions.get(id) ?? 0)),
-        outlives: LEFT_OUTLIVES_MS,
-        renewed,
-      },
+      values: { ...values, ...rowValues(found, writing), outlives: LEFT_OUTLIVES_MS, renewed },
     })
   }
   const { atMs, retentionMs } = moment

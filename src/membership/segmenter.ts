@@ -32,12 +32,14 @@ export type Segmenter = {
   build(options: Pick<BuildOptions, 'known' | 'audiences' | 'full' | 'retentionMs'>): Promise<BuildResult>
   /** Brings every audience up to now. */
   tick(): Promise<void>
-  /** A tick after the other, with a pause between, until `signal` says to stop. */
+  /** A tick after the other, begun so often at the most, until `signal` says to stop. */
   run(everyMs: number, signal: AbortSignal): Promise<void>
 }
 
 /** Where nothing happens, members are said to be complete through a new moment this often. */
 const IDLE_MS = 5_000
+/** After a tick that took long: a build that waits for its turn, or the end of the server, goes first. */
+const PAUSE_MS = 50
 const RETRY_MAX_MS = 30_000
 const LEAD_TRIES = 10
 const LEAD_AGAIN_MS = 500
@@ -94,11 +96,12 @@ export function makeSegmenter({ store, audiences, leader, ...always }: Segmenter
     async run(everyMs, signal) {
       let waitMs = everyMs
       while (!signal.aborted) {
+        const startedMs = performance.now()
         try {
           await alone(refresh)
-          waitMs = everyMs
+          waitMs = Math.max(PAUSE_MS, everyMs - (performance.now() - startedMs))
         } catch (error) {
-          waitMs = Math.min(RETRY_MAX_MS, waitMs * 2)
+          waitMs = Math.min(RETRY_MAX_MS, Math.max(everyMs, waitMs * 2))
           log.warn({ cause: causeOf(error) }, 'memberships could not be refreshed and will be tried again')
         }
         await delay(waitMs, undefined, { signal }).catch(() => {})

@@ -20,8 +20,10 @@ const VISITORS_AT_ONCE = 1_000
 /** Statements under way beside the one whose visitors are decided. */
 const READS_AT_ONCE = 2
 const PAUSE_EVERY = 25
-/** Whoever has more is decided in the engine. */
+/** Whoever has more events is read alone: a statement's visitors are all in memory at once. */
 const CROWDED_EVENTS = 20_000
+/** Whoever has more than this is decided in the engine, where a thousand audiences take ten seconds, of one visitor too. */
+const OVERCROWDED_EVENTS = 200_000
 
 export type Kind = 'entered' | 'left' | 'stays'
 export type Transition = {
@@ -115,6 +117,24 @@ export function makeLooker(audiences: readonly Audience[]): Looker {
   const plan = planAudiences(audiences)
   const decide = makeDecide(plan)
   const wanted = { columns: decide.columns, lists: decide.asksLists, most: CROWDED_EVENTS }
+
+  async function verdictsOf(
+    store: Store,
+    crowded: readonly VisitorId[],
+    moment: TouchedMoment,
+  ): Promise<ReadonlyMap<VisitorId, Verdict>> {
+    const verdicts = new Map<VisitorId, Verdict>()
+    const kept = { nowMs: moment.atMs, retentionMs: moment.retentionMs }
+    const overcrowded: VisitorId[] = []
+    for (const id of crowded) {
+      const own = (await readVisitors(store, [id], kept, { ...wanted, most: OVERCROWDED_EVENTS })).get(id)
+      if (own?.isCrowded) overcrowded.push(id)
+      else if (own) verdicts.set(id, verdictOf(own, decide, moment))
+    }
+    if (overcrowded.length === 0) return verdicts
+    return new Map([...verdicts, ...(await crowdedVerdicts(store, plan, overcrowded, moment))])
+  }
+
   return {
     async *changes(store, visitors, moment, upToTick) {
       const changesOf = makeChanges(audiences, moment)
@@ -135,13 +155,13 @@ export function makeLooker(audiences: readonly Audience[]): Looker {
         const [histories, held] = await (reading.shift() as ReturnType<typeof read>)
         ask()
         const crowded = [...histories].flatMap(([id, { isCrowded }]) => (isCrowded ? [id] : []))
-        const verdicts = crowded.length > 0 ? await crowdedVerdicts(store, plan, crowded, moment) : undefined
+        const verdicts = await verdictsOf(store, crowded, moment)
         const transitions: Transition[] = []
         const turns: Turn[] = []
         let n = 0
         for (const [visitor, own] of histories) {
           if (n++ % PAUSE_EVERY === 0) await pause() // what was asked is sent, and what was answered taken in
-          const verdict = verdicts?.get(visitor) ?? verdictOf(own, decide, moment)
+          const verdict = verdicts.get(visitor) ?? verdictOf(own, decide, moment)
           const changed = changesOf(visitor, verdict, held.get(visitor) ?? [])
           transitions.push(...changed.transitions)
           if (changed.turn) turns.push(changed.turn)

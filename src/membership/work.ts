@@ -108,13 +108,15 @@ export async function planWork(store: Store, state: State, options: RefreshOptio
   const isBack = last !== undefined && nowMs < last.atMs - CLOCK_BACK_MAX_MS
   const isLong = last === undefined || nowMs > last.atMs + PAUSE_MAX_MS
   const atMs = last && !isBack ? Math.max(nowMs, last.atMs) : nowMs
-  const generations = await readGenerations(store)
-  const keys = new Map(known.map((audience) => [audience.id, keyOf(audience, generations, retentionMs)]))
-  const waiting = new Set(known.flatMap(({ id, rule }) => (listsOf(rule).some((list) => !generations.has(list)) ? [id] : [])))
   // Before anything is evaluated: what comes in meanwhile is for the next tick, seen or not.
   const isAnyway = full || isBack || isLong
-  const arrivals = await readArrivals(store, last, isAnyway ? undefined : TOUCHED_MAX)
-  const due = last && !isAnyway ? await readDue(store, { afterMs: last.atMs, untilMs: atMs }, TOUCHED_MAX) : []
+  const [generations, arrivals, due] = await Promise.all([
+    readGenerations(store),
+    readArrivals(store, last, isAnyway ? undefined : TOUCHED_MAX),
+    last && !isAnyway ? readDue(store, { afterMs: last.atMs, untilMs: atMs }, TOUCHED_MAX) : [],
+  ])
+  const keys = new Map(known.map((audience) => [audience.id, keyOf(audience, generations, retentionMs)]))
+  const waiting = new Set(known.flatMap(({ id, rule }) => (listsOf(rule).some((list) => !generations.has(list)) ? [id] : [])))
   const touched = arrivals.visitors && due ? [...new Set([...arrivals.visitors, ...due, ...left.visitors])] : undefined
   const isMany = touched === undefined || (await isPassShorter(store, touched.length, options))
   const isAll = isAnyway || isMany

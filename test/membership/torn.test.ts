@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { DAY_MS, RETENTION_MAX_MS } from '../../src/core/duration.ts'
 import type { AudienceId } from '../../src/core/ids.ts'
+import { ALL_PERMISSIONS } from '../../src/core/permissions.ts'
 import type { Store } from '../../src/engine/store.ts'
 import { buildAudiences, previewBuild, verifyMembers } from '../../src/membership/build.ts'
 import { readMembers } from '../../src/membership/members.ts'
@@ -23,6 +24,7 @@ const counting = (id: string, event: string, gte: number): Audience => ({
 })
 const once = counting('once', 'page_view', 1)
 const often = counting('often', 'page_view', 20_030)
+const most = counting('most', 'page_view', 200_030)
 const listed: Audience = { id: 'listed' as AudienceId, rule: { kind: 'list', id: 'listed' as AudienceId } }
 
 let scratch: ScratchStore
@@ -70,19 +72,28 @@ describe('a build that was cut off', () => {
   })
 })
 
-it('a visitor with very many events is decided in the engine, and as a build from nothing decides', async () => {
-  await buildAudiences(scratch.store, options([once, often]))
-  await storeEvents(
-    scratch.store,
-    Array.from({ length: 20_030 }, (_, n) => view(7, Date.now() - DAY_MS - n)),
-  )
-  const built = await buildAudiences(scratch.store, options([once, often]))
-  expect(built.touched).toBe(1)
+it('visitors with very many events, and one with more than are brought to memory, are decided as a build from nothing decides', async () => {
+  const audiences = [once, often, most]
+  await buildAudiences(scratch.store, options(audiences))
+  await storeEvents(scratch.store, [view(8, Date.now() - DAY_MS)])
+  for (const [visitor, events] of [
+    [7, 20_030],
+    [8, 200_029],
+  ] as const)
+    await scratch.store.run({
+      owner: 'test.crowded',
+      sql: `INSERT INTO madeleine.events (ts, batch, visitor, event, source, permissions)
+            SELECT now64(3) - INTERVAL 1 DAY - toIntervalMillisecond(number), {batch:UInt64}, {visitor:UUID}, 'page_view', 'site', {all:UInt8} FROM numbers({events:UInt64})`,
+      values: { batch: visitor, visitor: visitorNumber(visitor), all: ALL_PERMISSIONS, events },
+    })
+  const built = await buildAudiences(scratch.store, options(audiences))
+  expect(built.touched).toBe(2)
   expect(sizes(built)).toEqual([
-    ['once', 4, 1, 0],
-    ['often', 1, 1, 0],
+    ['once', 5, 2, 0],
+    ['often', 2, 2, 0],
+    ['most', 1, 1, 0],
   ])
-  expect(await verifyMembers(scratch.store, options([once, often]))).toMatchObject({ audiences: 2, differences: [] })
+  expect(await verifyMembers(scratch.store, options(audiences))).toMatchObject({ audiences: 3, differences: [] })
 })
 
 it('a list is empty 90 days after its import, whatever is still on disk', async () => {
