@@ -2,7 +2,8 @@
 
 import type { AudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
-import { eachFound, type Found, writeDifferences } from './backfill.ts'
+import { eachFound, type Found } from './backfill.ts'
+import { writeDifferences } from './differences.ts'
 import type { Audience } from './pass.ts'
 import type { Looker } from './touched.ts'
 import type { RefreshOptions, Work } from './work.ts'
