@@ -172,7 +172,7 @@ async function countIn(
   }
   // At once, though whoever crosses the line between the two is then in neither: of a size that is estimated, one.
   const [[row]] = await Promise.all([
-    store.rows<{ many: number }>({ owner: 'insight.estimate', ...printMany(moment, among), settings }),
+    store.rows<{ many: number }>({ owner: 'insight.estimate', ...printMany(among), settings }),
     add(printPlan(plan, moment, { among, lane: 16, prepared: undefined })),
   ])
   if ((row?.many ?? 0) > 0) await add(printPlan(plan, moment, { among, lane: 32, prepared: undefined }))

@@ -122,7 +122,7 @@ async function writeEverybody(store: Store, found: Found, writing: Writing, rang
     sql: `INSERT INTO madeleine.transitions (tick, at, audience, version, visitor, kind, expires)
           SELECT ${ROW_BEGINS}, 'entered', ends FROM (
             SELECT {ids:Array(String)}[arrayJoin(holding)] AS name, visitor, ends FROM (
-              SELECT visitor, any(held) AS holding, any(expires) AS ends FROM madeleine.evaluated WHERE pass = {pass:UInt64}${among} GROUP BY visitor
+              SELECT visitor, any(held) AS holding, any(expires) AS ends FROM madeleine.evaluated WHERE pass = {pass:UInt64} AND notEmpty(held)${among} GROUP BY visitor
             )
           )`,
     values: { ...binder.values, ...rowValues(found, writing), pass: found.pass },

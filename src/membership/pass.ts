@@ -97,9 +97,8 @@ export async function passOver(
   let bytes = 0
   const whole = { ...moment, isUncontested: await readUncontested(store, moment) }
   const plan = planAudiences(audiences)
-  const fromMs = moment.atMs - moment.retentionMs
   const perSlice = sliceSize(limits, layOut(plan, moment.retentionMs).words.length)
-  const queue = (await sliceVisitors(store, { fromMs, eventsASlice: perSlice, within: EVERYBODY })).map((range) => ({
+  const queue = (await sliceVisitors(store, { eventsASlice: perSlice, within: EVERYBODY })).map((range) => ({
     range,
     events: perSlice,
   }))
@@ -116,7 +115,7 @@ export async function passOver(
     const among = inRange(range)
     await ask({ ...printPlan(plan, whole, { among, lane: 16, prepared }), settings })
     // Asked after it: whoever had too many events for the narrow lanes has not fewer now.
-    const { sql, values } = printMany(whole, among)
+    const { sql, values } = printMany(among)
     const [row] = await store.rows<{ many: number }>({ owner: 'membership.pass', sql, values, settings })
     if ((row?.many ?? 0) > 0) await ask({ ...printPlan(plan, whole, { among, lane: 32, prepared }), settings })
   }
@@ -131,9 +130,7 @@ export async function passOver(
         const isTooLarge = error instanceof StoreRefused && error.clickhouseCode === MEMORY_LIMIT_EXCEEDED
         const half = Math.floor(next.events / 2)
         const halves =
-          isTooLarge && half >= EVENTS_A_SLICE_MIN
-            ? await sliceVisitors(store, { fromMs, eventsASlice: half, within: next.range })
-            : []
+          isTooLarge && half >= EVENTS_A_SLICE_MIN ? await sliceVisitors(store, { eventsASlice: half, within: next.range }) : []
         if (halves.length <= 1) {
           queue.length = 0 // the pass has failed: the other statements end, and no more begin
           throw error

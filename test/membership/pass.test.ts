@@ -156,12 +156,12 @@ describe('slices', () => {
   it('hold every visitor once, in parts of about the same size', async () => {
     const other = await openScratchStore()
     await fillNetwork(other.store, { events: 9_000, visitors: 900, endMs: now })
-    const ranges = await sliceVisitors(other.store, { fromMs: 0, eventsASlice: 1_000, within: EVERYBODY })
+    const ranges = await sliceVisitors(other.store, { eventsASlice: 1_000, within: EVERYBODY })
     expect(ranges).toHaveLength(9)
     expect(ranges[0]?.from).toBeUndefined()
     expect(ranges.at(-1)?.to).toBeUndefined()
     for (const [n, { to }] of ranges.slice(0, -1).entries()) expect(ranges[n + 1]?.from).toBe(to)
-    const inner = await sliceVisitors(other.store, { fromMs: 0, eventsASlice: 500, within: ranges[4] ?? EVERYBODY })
+    const inner = await sliceVisitors(other.store, { eventsASlice: 500, within: ranges[4] ?? EVERYBODY })
     expect([inner[0]?.from, inner.at(-1)?.to]).toEqual([ranges[4]?.from, ranges[4]?.to])
     expect(inner.length).toBeGreaterThan(1)
     await other.close()
@@ -170,7 +170,7 @@ describe('slices', () => {
   it('do not cut a visitor', async () => {
     const other = await openScratchStore()
     await fillNetwork(other.store, { events: 3_000, visitors: 1, endMs: now })
-    expect(await sliceVisitors(other.store, { fromMs: 0, eventsASlice: 10, within: EVERYBODY })).toEqual([EVERYBODY])
+    expect(await sliceVisitors(other.store, { eventsASlice: 10, within: EVERYBODY })).toEqual([EVERYBODY])
     await other.close()
   })
 })
