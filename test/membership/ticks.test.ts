@@ -192,4 +192,4 @@ it(`members stay those of a rebuild over ${STEPS} random steps (seed ${SEED})`, 
   )
   expect(moved).toBeGreaterThan(STEPS)
   await close()
-})
+}, 60_000 + STEPS * 2_000)
