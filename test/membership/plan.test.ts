@@ -2,7 +2,7 @@
 // EDITS and SEED of the environment make it longer or another one.
 
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { DAY_MS, RETENTION_MAX_MS } from '../../src/core/duration.ts'
 import type { AudienceId } from '../../src/core/ids.ts'
 import { buildAudiences, previewBuild } from '../../src/membership/build.ts'
@@ -14,6 +14,7 @@ import { OPEN_CONFIG, type Project, scratchProject } from '../support/scratch.ts
 import { openScratchStore } from '../support/store.ts'
 
 const EDITS = Number(process.env['EDITS'] ?? 8)
+vi.setConfig({ testTimeout: 60_000 + EDITS * 5_000 })
 const AUDIENCES = 12
 const retentionMs = RETENTION_MAX_MS
 

@@ -3,7 +3,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import fc from 'fast-check'
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { type ConsentSignal, EVERYWHERE } from '../../src/consent/standing.ts'
 import { DAY_MS, HOUR_MS, MINUTE_MS, RETENTION_MAX_MS } from '../../src/core/duration.ts'
 import type { AudienceId } from '../../src/core/ids.ts'
@@ -21,6 +21,7 @@ import { storeEvents, storeList, storeSignals, visitorNumber } from '../support/
 import { openScratchStore } from '../support/store.ts'
 
 const STEPS = Number(process.env['STEPS'] ?? 30)
+vi.setConfig({ testTimeout: 60_000 + STEPS * 2_000 })
 const VISITORS = 40
 const AUDIENCES = 14
 const retentionMs = RETENTION_MAX_MS
@@ -192,4 +193,4 @@ it(`members stay those of a rebuild over ${STEPS} random steps (seed ${SEED})`, 
   )
   expect(moved).toBeGreaterThan(STEPS)
   await close()
-}, 60_000 + STEPS * 2_000)
+})
