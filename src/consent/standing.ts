@@ -31,7 +31,8 @@ type Signal = { readonly tsMs: number; readonly source: string; readonly permiss
 function newest(signals: readonly Signal[], source: string, permission: Permission): boolean | undefined {
   const here = signals.filter((signal) => signal.source === source)
   if (here.length === 0) return undefined
-  const last = Math.max(...here.map(({ tsMs }) => tsMs))
+  // Not by spreading: a robot's hundred thousand signals are too many arguments.
+  const last = here.reduce((latest, { tsMs }) => Math.max(latest, tsMs), Number.NEGATIVE_INFINITY)
   return here.filter(({ tsMs }) => tsMs === last).every(({ permissions }) => permits(permissions, permission))
 }
 

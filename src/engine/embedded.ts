@@ -67,7 +67,7 @@ function startEngine(directory: string): Start {
   closeSync(output)
   child.unref()
   child.stdin?.on('error', () => {})
-  ;(child.stdin as Socket).unref()
+  ;(child.stdin as Socket | null)?.unref()
   const exited = new Promise<void>((resolve) => {
     child.on('exit', () => resolve())
     child.on('error', () => resolve())

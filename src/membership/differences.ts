@@ -175,5 +175,7 @@ async function writeTurns(store: Store, { pass, moment: { atMs, retentionMs } }:
 
 /** What differs, as transitions of a tick; and when each visitor must be looked at again. */
 export async function writeDifferences(store: Store, found: Found, writing: Writing): Promise<void> {
-  await Promise.all([writeTurns(store, found), writeTransitions(store, found, writing)])
+  // Where one fails the other is waited for: what the pass found is put away afterwards, and against nothing everybody would have left.
+  const ended = await Promise.allSettled([writeTurns(store, found), writeTransitions(store, found, writing)])
+  for (const end of ended) if (end.status === 'rejected') throw end.reason
 }

@@ -8,7 +8,7 @@ import { makeDecide } from '../rules/many.ts'
 import { planAudiences } from '../rules/plan.ts'
 import type { Audience } from './pass.ts'
 import { crowdedVerdicts, type TouchedMoment, type Verdict, verdictOf } from './verdict.ts'
-import { readVisitors } from './visitor.ts'
+import { readBytes, readVisitors } from './visitor.ts'
 
 /** A membership that ends sooner is written again with its later end. */
 export const renewedBeforeMs = (retentionMs: number): number => Math.min(7 * DAY_MS, retentionMs / 4)
@@ -21,9 +21,10 @@ const VISITORS_AT_ONCE = 1_000
 const READS_AT_ONCE = 2
 const PAUSE_EVERY = 25
 /** Whoever has more events is read alone: a statement's visitors are all in memory at once. */
-const CROWDED_EVENTS = 20_000
+const CROWDED_EVENTS = 5_000
 /** Whoever has more than this is decided in the engine, where a thousand audiences take ten seconds, of one visitor too. */
 const OVERCROWDED_EVENTS = 200_000
+const OVERCROWDED_BYTES = 64 * 1024 ** 2
 
 export type Kind = 'entered' | 'left' | 'stays'
 export type Transition = {
@@ -127,9 +128,10 @@ export function makeLooker(audiences: readonly Audience[]): Looker {
     const kept = { nowMs: moment.atMs, retentionMs: moment.retentionMs }
     const overcrowded: VisitorId[] = []
     for (const id of crowded) {
-      const own = (await readVisitors(store, [id], kept, { ...wanted, most: OVERCROWDED_EVENTS })).get(id)
-      if (own?.isCrowded) overcrowded.push(id)
-      else if (own) verdicts.set(id, verdictOf(own, decide, moment))
+      const fits = (await readBytes(store, id, kept, wanted)) <= OVERCROWDED_BYTES
+      const own = fits ? (await readVisitors(store, [id], kept, { ...wanted, most: OVERCROWDED_EVENTS })).get(id) : undefined
+      if (own && !own.isCrowded) verdicts.set(id, verdictOf(own, decide, moment))
+      else overcrowded.push(id)
     }
     if (overcrowded.length === 0) return verdicts
     return new Map([...verdicts, ...(await crowdedVerdicts(store, plan, overcrowded, moment))])

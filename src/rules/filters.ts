@@ -6,7 +6,7 @@ import { matches } from './evaluate.ts'
 import type { EventFilter, Match } from './rule.ts'
 
 /** Values of a column that are remembered: so many that came lately, and as many from before that. */
-const VALUES_MAX = 50_000
+const VALUES_MAX = 25_000
 
 /** What one column leaves of the filters, by its value. */
 type Column = {

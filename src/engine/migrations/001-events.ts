@@ -24,6 +24,8 @@
 // Four weeks and not all in one: expiry rewrites the oldest partition, at most 31 % of the table, four times a day while an engine runs. They begin on Mondays: a spool file, which is
 // of one week, is of one partition, and so is stored whole or not at all.
 //
+// Tables made before keep their weeks and blocks: everything is right there too, and slower.
+//
 // `batch` is the order of arrival (spool/batches.ts): late and imported events carry an old `ts` and a new batch. Its minmax index skips every part that
 // was merged before: the newest 1 % of the batches were found by reading 3.1 M of the 300 M rows.
 // `url` is origin and path put together again: stored twice it would be the widest column.

@@ -1,8 +1,8 @@
 // Membership as what changed: who entered and left which audience, when, and by which version of its rule. The newest row of a pair says whether it holds.
 //
 // `transitions`: by audience for members and exports, by visitor (a projection: the same rows in the other order, in the same part) for what a tick changes. `stays` says
-// that a membership goes on past the end that was written first. A row ends when the visitor's last event does, as known when it was written; `left` some hours after what it
-// ends, so that it is not gone first.
+// that a membership goes on past the end that was written first. A row ends when the visitor's last event does, as known when it was written; `left` six hours after what it
+// ends, twice as long as rows may be overdue before they are merged away, so that it is not gone first.
 // `turns`: when a visitor must be looked at again though nothing new came in. Only added to: one row too many is a look too many.
 // `ticks`: one row a tick, written last. Rows of a tick that is not here do not count yet; the next tick takes them as they are and looks again at whom they are about.
 // `audience_log`: of each audience the rule that its members are of, and its size from time to time. `stale`: its rule has changed, and a tick went by without it.
@@ -40,7 +40,7 @@ export const transitions: Migration = {
     PARTITION BY intDiv(toUInt16(toMonday(at)), 28)
     ORDER BY (audience, visitor, tick)
     TTL toDateTime(expires) + INTERVAL 6 HOUR
-    SETTINGS index_granularity = 1024, min_compress_block_size = 8192, merge_with_ttl_timeout = 21600`,
+    SETTINGS index_granularity = 1024, min_compress_block_size = 8192, merge_with_ttl_timeout = 10800`,
     `CREATE TABLE IF NOT EXISTS madeleine.turns (
       due DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
       visitor UUID
