@@ -8,7 +8,7 @@ import { makeDecide } from '../rules/many.ts'
 import { planAudiences } from '../rules/plan.ts'
 import type { Audience } from './pass.ts'
 import { crowdedVerdicts, type TouchedMoment, type Verdict, verdictOf } from './verdict.ts'
-import { readBytes, readVisitors } from './visitor.ts'
+import { readExtent, readVisitors } from './visitor.ts'
 
 /** A membership that ends sooner is written again with its later end. */
 export const renewedBeforeMs = (retentionMs: number): number => Math.min(7 * DAY_MS, retentionMs / 4)
@@ -128,7 +128,8 @@ export function makeLooker(audiences: readonly Audience[]): Looker {
     const kept = { nowMs: moment.atMs, retentionMs: moment.retentionMs }
     const overcrowded: VisitorId[] = []
     for (const id of crowded) {
-      const fits = (await readBytes(store, id, kept, wanted)) <= OVERCROWDED_BYTES
+      const { events, bytes } = await readExtent(store, id, kept, wanted)
+      const fits = events <= OVERCROWDED_EVENTS && bytes <= OVERCROWDED_BYTES
       const own = fits ? (await readVisitors(store, [id], kept, { ...wanted, most: OVERCROWDED_EVENTS })).get(id) : undefined
       if (own && !own.isCrowded) verdicts.set(id, verdictOf(own, decide, moment))
       else overcrowded.push(id)

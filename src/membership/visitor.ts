@@ -92,21 +92,21 @@ export type Wanted = {
 }
 const EVERYTHING: Wanted = { columns: ALL_COLUMNS, lists: true, most: 1_000_000 }
 
-/** What the wanted columns of a visitor's events hold, in the engine's memory. */
-export async function readBytes(
+/** A visitor's events, and what their wanted columns hold in the engine's memory. */
+export async function readExtent(
   store: Store,
   visitor: VisitorId,
   { nowMs, retentionMs }: KeptMoment,
   { columns }: Wanted,
-): Promise<number> {
-  const [row] = await store.rows<{ bytes: number }>({
-    owner: 'membership.bytes',
-    sql: `SELECT sum(byteSize(${['ts', ...columns].join(', ')})) AS bytes FROM madeleine.events
+): Promise<{ readonly events: number; readonly bytes: number }> {
+  const [row] = await store.rows<{ events: number; bytes: number }>({
+    owner: 'membership.extent',
+    sql: `SELECT count() AS events, sum(byteSize(${['ts', ...columns].join(', ')})) AS bytes FROM madeleine.events
           WHERE visitor = {visitor:UUID} AND ts > fromUnixTimestamp64Milli({from:Int64}, 'UTC')`,
     values: { visitor, from: nowMs - retentionMs },
     settings: { log_queries: 0 },
   })
-  return row?.bytes ?? 0
+  return row ?? { events: 0, bytes: 0 }
 }
 
 /** Of each of the visitors. */
