@@ -228,12 +228,13 @@ say(`  processors used: ${used.join(', ')}`)
 say(`  the pixel's answers meanwhile: ${quantiles(answers)}`)
 
 startedMs = Date.now()
+const fresh = `new-${startedMs}` // a kept data directory knows those of earlier runs
 writeFileSync(
   `${place.config}/segments/new.yaml`,
   JSON.stringify({
     segments: [
       {
-        id: 'new-one',
+        id: fresh,
         when: {
           all: [
             { event: 'page_view', where: { category: '1' }, count: { gte: 2 }, within: '30d' },
@@ -244,14 +245,14 @@ writeFileSync(
     ],
   }),
 )
-const fresh = await until('the new audience', 600_000, () =>
+const made = await until('the new audience', 600_000, () =>
   one<{ size: number; seconds: number }>(
     store,
-    `SELECT max(log.size) AS size, max(log.seconds) AS seconds FROM madeleine.audience_log AS log WHERE audience = 'new-one' AND tick <= (SELECT max(tick) FROM madeleine.ticks) GROUP BY audience`,
+    `SELECT max(log.size) AS size, max(log.seconds) AS seconds FROM madeleine.audience_log AS log WHERE audience = '${fresh}' AND tick <= (SELECT max(tick) FROM madeleine.ticks) GROUP BY audience`,
   ),
 )
 say(
-  `a new audience: ${((Date.now() - startedMs) / 1000).toFixed(1)} s from its file to ${fresh.size.toLocaleString('en-US')} exact members`,
+  `a new audience: ${((Date.now() - startedMs) / 1000).toFixed(1)} s from its file to ${made.size.toLocaleString('en-US')} exact members`,
 )
 
 const howMany = Number(options.expiring)
