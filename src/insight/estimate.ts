@@ -3,6 +3,7 @@
 
 import { contestSql } from '../consent/standing.ts'
 import type { AudienceId } from '../core/ids.ts'
+import { fourWeeks } from '../engine/migrations/migration.ts'
 import type { Settings, Store } from '../engine/store.ts'
 import { type Audience, DEFAULT_LIMITS, type PassLimits } from '../membership/pass.ts'
 import { Binder, type Printed } from '../rules/binder.ts'
@@ -128,7 +129,7 @@ async function countEvents(store: Store, fromMs: number): Promise<number> {
   const binder = new Binder()
   const [row] = await store.rows<{ events: number }>({
     owner: 'insight.estimate',
-    sql: `SELECT count() AS events FROM madeleine.events WHERE intDiv(toUInt16(toMonday(ts)), 28) >= intDiv(toUInt16(toMonday(${binder.moment(fromMs)})), 28)`,
+    sql: `SELECT count() AS events FROM madeleine.events WHERE ${fourWeeks('ts')} >= ${fourWeeks(binder.moment(fromMs))}`,
     values: binder.values,
   })
   return row?.events ?? 0

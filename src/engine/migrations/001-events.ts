@@ -30,7 +30,7 @@
 // was merged before: the newest 1 % of the batches were found by reading 3.1 M of the 300 M rows.
 // `url` is origin and path put together again: stored twice it would be the widest column.
 
-import type { Migration } from './migration.ts'
+import { fourWeeks, type Migration } from './migration.ts'
 
 export const events: Migration = {
   id: 1,
@@ -69,7 +69,7 @@ export const events: Migration = {
       INDEX batch_range batch TYPE minmax GRANULARITY 4
     )
     ENGINE = MergeTree
-    PARTITION BY intDiv(toUInt16(toMonday(ts)), 28)
+    PARTITION BY ${fourWeeks('ts')}
     ORDER BY (visitor, ts)
     TTL toDateTime(ts) + INTERVAL 90 DAY
     SETTINGS index_granularity = 512, min_compress_block_size = 8192, non_replicated_deduplication_window = 10000, merge_with_ttl_timeout = 21600`,

@@ -10,7 +10,7 @@
 // `evaluated`: what a pass found, a pass a partition, until it has become transitions.
 // `received` becomes the moment at which the engine had the row, by its own clock: whatever the writer and however late, what is new has a new `received`.
 
-import type { Migration } from './migration.ts'
+import { fourWeeks, type Migration } from './migration.ts'
 
 export const transitions: Migration = {
   id: 8,
@@ -37,7 +37,7 @@ export const transitions: Migration = {
       PROJECTION by_visitor (SELECT * ORDER BY (visitor, audience, tick))
     )
     ENGINE = MergeTree
-    PARTITION BY intDiv(toUInt16(toMonday(at)), 28)
+    PARTITION BY ${fourWeeks('at')}
     ORDER BY (audience, visitor, tick)
     TTL toDateTime(expires) + INTERVAL 6 HOUR
     SETTINGS index_granularity = 1024, min_compress_block_size = 8192, merge_with_ttl_timeout = 10800`,
