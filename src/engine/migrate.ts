@@ -10,10 +10,21 @@ import { consent } from './migrations/005-consent.ts'
 import { lists } from './migrations/006-lists.ts'
 import { passes } from './migrations/007-passes.ts'
 import { transitions } from './migrations/008-transitions.ts'
+import { matches } from './migrations/009-matches.ts'
 import type { Migration } from './migrations/migration.ts'
 import type { Store } from './store.ts'
 
-export const MIGRATIONS: readonly Migration[] = [events, imports, membership, deliveries, consent, lists, passes, transitions]
+export const MIGRATIONS: readonly Migration[] = [
+  events,
+  imports,
+  membership,
+  deliveries,
+  consent,
+  lists,
+  passes,
+  transitions,
+  matches,
+]
 
 export async function migrate(store: Store): Promise<void> {
   await store.run({ owner: 'engine.migrate', sql: 'CREATE DATABASE IF NOT EXISTS madeleine' })
@@ -42,7 +53,7 @@ export async function applyRetention(store: Store, retentionMs: number): Promise
   const interval = retentionMs === RETENTION_MAX_MS ? 'INTERVAL 90 DAY' : `INTERVAL ${seconds} SECOND`
   const tables = await store.rows<{ name: string; ddl: string }>({
     owner: 'engine.retention',
-    sql: `SELECT name, create_table_query AS ddl FROM system.tables WHERE database = 'madeleine' AND name IN ('events', 'consent_signals')`,
+    sql: `SELECT name, create_table_query AS ddl FROM system.tables WHERE database = 'madeleine' AND name IN ('events', 'consent_signals', 'matches')`,
   })
   for (const { name, ddl } of tables) {
     if (ddl.includes(same)) continue
@@ -62,6 +73,7 @@ const EXPIRING = [
   { table: 'transitions', due: () => ({ column: 'expires', afterMs: 0 }) },
   { table: 'turns', due: () => ({ column: 'due', afterMs: 0 }) },
   { table: 'consent_signals', due: (retentionMs: number) => ({ column: 'ts', afterMs: retentionMs }) },
+  { table: 'matches', due: (retentionMs: number) => ({ column: 'ts', afterMs: retentionMs }) },
   { table: 'list_members', due: () => ({ column: 'at', afterMs: RETENTION_MAX_MS }) },
   { table: 'tombstones', due: () => ({ column: 'day', afterMs: TOMBSTONE_DAYS * DAY_MS }) },
   { table: 'deliveries', due: () => ({ column: 'expires', afterMs: 7 * DAY_MS }) },

@@ -7,7 +7,7 @@ import { DAY_MS } from '../core/duration.ts'
 export type Batch = bigint
 
 /** Tables beside `events` that are filled through the spool: what a visitor says must survive a kill as what a visitor does. */
-export const NOTES = ['signals', 'tombstones'] as const
+export const NOTES = ['signals', 'tombstones', 'matches'] as const
 export type Note = (typeof NOTES)[number]
 export const isNote = (partition: string): partition is Note => (NOTES as readonly string[]).includes(partition)
 
@@ -18,7 +18,7 @@ export type SpoolName = {
   readonly state: 'open' | 'ready' | { readonly splitOf: Batch }
 }
 
-const SHAPE = /^(\d{8}|signals|tombstones)-(\d{1,20})\.(open|ready|split-of-(\d{1,20}))$/
+const SHAPE = /^(\d{8}|signals|tombstones|matches)-(\d{1,20})\.(open|ready|split-of-(\d{1,20}))$/
 
 export function parseSpoolName(text: string): SpoolName | undefined {
   const match = SHAPE.exec(text)

@@ -3,6 +3,7 @@
 import type { ConsentSignal } from '../consent/standing.ts'
 import { decimalText } from '../core/decimal.ts'
 import type { Event } from '../event/event.ts'
+import type { Match } from '../identity/matches.ts'
 import type { Tombstone } from '../identity/tombstones.ts'
 import type { Batch, Note } from './names.ts'
 
@@ -13,6 +14,7 @@ export const EVENT_COLUMNS =
 export const NOTE_TABLES: Record<Note, string> = {
   signals: 'madeleine.consent_signals (batch, ts, visitor, source, permissions, receivers)',
   tombstones: 'madeleine.tombstones (batch, hash, day, opted_out)',
+  matches: 'madeleine.matches (batch, ts, visitor, partner, partner_id)',
 }
 
 const TEXTS = [
@@ -63,6 +65,9 @@ export const signalLine = ({ tsMs, visitor, source, permissions, receivers }: Co
 
 export const tombstoneLine = ({ hash, day, isOptedOut }: Tombstone): string =>
   `"hash":"${hash}","day":"${day}","opted_out":${isOptedOut ? 1 : 0}`
+
+export const matchLine = ({ tsMs, visitor, partner, partnerId }: Match): string =>
+  `"ts":${tsMs},"visitor":"${visitor}","partner":"${partner}","partner_id":${JSON.stringify(partnerId)}`
 
 /** Undefined where the line is damaged: the shipper sets it aside with its reason. */
 export function parseTombstoneLine(line: string): Tombstone | undefined {

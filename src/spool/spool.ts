@@ -7,17 +7,22 @@ import type { ConsentSignal } from '../consent/standing.ts'
 import { MadeleineError } from '../core/errors.ts'
 import type { Store } from '../engine/store.ts'
 import type { Event } from '../event/event.ts'
+import type { Match } from '../identity/matches.ts'
 import type { Tombstone } from '../identity/tombstones.ts'
 import { expireAside } from './aside.ts'
 import { makeBatches } from './batches.ts'
 import { askOwner, claimDirectory, errorOf, type OnCommand } from './claim.ts'
 import { parseSpoolName, partitionOf } from './names.ts'
 import { recoverSpool } from './recover.ts'
-import { eventLine, parseTombstoneLine, signalLine, tombstoneLine } from './row.ts'
+import { eventLine, matchLine, parseTombstoneLine, signalLine, tombstoneLine } from './row.ts'
 import { type Shipper, startShipper } from './shipper.ts'
 import { openWriter } from './writer.ts'
 
-export type SpoolNotes = { readonly signals: readonly ConsentSignal[]; readonly tombstones?: readonly Tombstone[] }
+export type SpoolNotes = {
+  readonly signals: readonly ConsentSignal[]
+  readonly tombstones?: readonly Tombstone[]
+  readonly matches?: readonly Match[]
+}
 
 export type Spool = {
   /** Resolves when all of the events, and what visitors said beside, would survive kill -9; rejects with spool_failed, then none is kept. */
@@ -63,6 +68,7 @@ export async function openSpool(options: {
       const lines = events.map((event) => ({ partition: partitionOf(event.ts), line: eventLine(event) }))
       for (const signal of notes?.signals ?? []) lines.push({ partition: 'signals', line: signalLine(signal) })
       for (const tombstone of notes?.tombstones ?? []) lines.push({ partition: 'tombstones', line: tombstoneLine(tombstone) })
+      for (const match of notes?.matches ?? []) lines.push({ partition: 'matches', line: matchLine(match) })
       return writer.append(lines)
     },
     ship: () => ship(),

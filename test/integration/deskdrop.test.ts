@@ -72,7 +72,6 @@ describe.skipIf(!hasDeskdrop)('Deskdrop over HTTP (skipped where ../shared/data/
     all = readDeskdrop(lastMs)
     server = await startServe(project)
     const startedMs = Date.now()
-    load = replay(server.port, all)
     const aside = async () => {
       await vi.waitFor(() => expect(load.progress.events).toBeGreaterThan(all.length / 5), { timeout: 60_000 })
       const sentBefore = load.progress.events
@@ -81,7 +80,12 @@ describe.skipIf(!hasDeskdrop)('Deskdrop over HTTP (skipped where ../shared/data/
       const verified = await runJson(project, ['build', '--verify'])
       midway = { build, members, verified, sentBefore, sentAfter: load.progress.events }
     }
-    await Promise.all([aside(), load.done])
+    let sendLast = (): void => {}
+    const last = new Promise<void>((resolve) => {
+      sendLast = resolve
+    })
+    load = replay(server.port, all, last)
+    await Promise.all([aside().finally(sendLast), load.done])
     const seconds = (Date.now() - startedMs) / 1000
     const { events, requests } = load.progress
     process.stderr.write(

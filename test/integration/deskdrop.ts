@@ -86,8 +86,11 @@ function* requestsOf(rows: readonly Row[]): Generator<readonly Row[]> {
   if (beacon.length > 0) yield beacon
 }
 
-/** Sends everything over HTTP: each person's requests one after the other, many people at once. */
-export function replay(port: number, rows: readonly Row[]): Replay {
+/**
+ * Sends everything over HTTP: each person's requests one after the other, many people at once. One person waits for `last`, so that the load is not over
+ * before whatever is to happen beside it, however fast the machine is.
+ */
+export function replay(port: number, rows: readonly Row[], last: Promise<unknown> = Promise.resolve()): Replay {
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS })
   const progress = { events: 0, requests: 0 }
   const visitors = new Map<string, string>()
@@ -137,11 +140,14 @@ export function replay(port: number, rows: readonly Row[]): Replay {
   async function run(): Promise<void> {
     // The busiest first: 1,885 events one after the other must not begin when all others have finished.
     const people = [...byPerson(rows)].sort(([, a], [, b]) => a.length - b.length)
+    const heldBack = people.shift()
     const worker = async () => {
       for (let next = people.pop(); next; next = people.pop()) await browse(...next)
     }
     try {
       await Promise.all(Array.from({ length: CONNECTIONS }, worker))
+      await last
+      if (heldBack) await browse(...heldBack)
     } finally {
       agent.destroy()
     }
