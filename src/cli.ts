@@ -52,26 +52,30 @@ export async function run(argv: readonly string[]): Promise<number> {
     finish((await import('./commands/test.ts')).test(flags), flags),
   )
   const imports = program.command('import').description('bring in data from files').exitOverride()
-  imports
-    .command('events <file>')
-    .description('NDJSON, one event a line; .gz too')
-    .exitOverride()
-    .option('--config <dir>', 'configuration directory (MADELEINE_CONFIG, ./config)')
-    .option('--data <dir>', 'data directory (MADELEINE_DATA, ./data)')
-    .option('--json', 'one JSON document on standard output')
-    .action(async (file: string, flags: Flags) =>
+  const importing = (signature: string, description: string): Command =>
+    imports
+      .command(signature)
+      .description(description)
+      .exitOverride()
+      .option('--rejects <file>', 'where every rejected line is written with its reason (rejects/ in the data directory)')
+      .option('--config <dir>', 'configuration directory (MADELEINE_CONFIG, ./config)')
+      .option('--data <dir>', 'data directory (MADELEINE_DATA, ./data)')
+      .option('--json', 'one JSON document on standard output')
+  importing('events <file>', 'events, NDJSON or CSV; .gz too')
+    .option('--format <format>', 'ndjson or csv, where the name of the file does not say')
+    .action(async (file: string, flags: import('./commands/import-file.ts').ImportFlags & { format?: string }) =>
       finish(await (await import('./commands/import-events.ts')).importEventsFile(file, flags), flags),
     )
-  imports
-    .command('list <file>')
-    .description('one visitor id a line; .gz too; takes the place of the list as it was')
-    .exitOverride()
-    .requiredOption('--list <id>', 'the id of the list')
-    .option('--config <dir>', 'configuration directory (MADELEINE_CONFIG, ./config)')
-    .option('--data <dir>', 'data directory (MADELEINE_DATA, ./data)')
-    .option('--json', 'one JSON document on standard output')
-    .action(async (file: string, flags: Flags & { list: string }) =>
+  importing('list <file>', 'one visitor id a line, or CSV of visitor,list; .gz too; takes the place of the list as it was')
+    .option('--list <id>', 'the id of the list, where the lines do not say')
+    .option('--expires <duration>', 'how long the list holds from now (90d)')
+    .action(async (file: string, flags: import('./commands/import-file.ts').ImportFlags & { list?: string; expires?: string }) =>
       finish(await (await import('./commands/import-list.ts')).importListFile(file, flags), flags),
+    )
+  importing('matches <file>', 'visitor,partner_id lines into the match table; .gz too')
+    .requiredOption('--partner <key>', "the partner's key in the match table")
+    .action(async (file: string, flags: import('./commands/import-file.ts').ImportFlags & { partner: string }) =>
+      finish(await (await import('./commands/import-matches.ts')).importMatchesFile(file, flags), flags),
     )
   command('build [id...]', 'bring audiences up to date')
     .option('--full', 'evaluate everything over everybody, whatever was there')

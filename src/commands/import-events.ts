@@ -1,26 +1,19 @@
-import { existsSync, statSync } from 'node:fs'
 import { MadeleineError } from '../core/errors.ts'
 import { importEvents } from '../imports/events.ts'
-import { now, openReadyStore, readTombstones } from '../wire.ts'
-import { type Flags, readContext } from './context.ts'
-import { importOutcome } from './import-outcome.ts'
+import { FORMATS, type Format } from '../imports/rows.ts'
+import { now } from '../wire.ts'
+import { readContext } from './context.ts'
+import { type ImportFlags, importFile } from './import-file.ts'
 import type { Outcome } from './output.ts'
-import { startProgress } from './progress.ts'
 
-/** `import events FILE`: NDJSON, packed if it ends in .gz. Exit code 4 with rejects. */
-export async function importEventsFile(file: string, flags: Flags): Promise<Outcome> {
+/** `import events FILE`: NDJSON or CSV, packed if it ends in .gz. Exit code 4 with rejects. */
+export async function importEventsFile(file: string, flags: ImportFlags & { readonly format?: string }): Promise<Outcome> {
   const { environment, settings } = readContext(flags)
-  if (!existsSync(file) || !statSync(file).isFile()) throw new MadeleineError('usage', `no such file: ${file}`)
-  const store = await openReadyStore(environment)
-  // The file is read twice: once for its hash, which makes a second import of it harmless, once for its rows.
-  const progress = startProgress('importing', statSync(file).size * 2, 'bytes')
-  try {
-    const tombstones = await readTombstones(environment, store)
-    const isOptedOut = tombstones.has
-    const result = await importEvents({ file, store, settings, isOptedOut, now, onBytes: (bytes) => progress.add(bytes) })
-    return importOutcome(file, result)
-  } finally {
-    progress.done()
-    await store.close()
-  }
+  const format = FORMATS.find((known) => known === flags.format)
+  if (flags.format !== undefined && format === undefined)
+    throw new MadeleineError('usage', `--format ${flags.format}: the formats are ${FORMATS.join(' and ')}`)
+  // Read twice: once for the file's hash, which makes a second import of it harmless, once for its rows.
+  return importFile(file, flags, environment, 2, (parts) =>
+    importEvents({ ...parts, format: format as Format | undefined, settings, now }),
+  )
 }

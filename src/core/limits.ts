@@ -22,6 +22,11 @@ export const LIMITS = {
   importBlockRows: 100_000,
   importBlockBytes: 32 * 1024 * 1024,
   importLineBytes: 256 * 1024,
+  /** Rows whose partners' ids are looked up together, and lines over which one CSV record may go: a quote that nobody closes is noticed there. */
+  importGroupRows: 20_000,
+  csvRecordLines: 100,
+  /** Lists of one file: each is a partition of its own. */
+  importLists: 1_000,
   /** Rejects listed in an import's answer; all are counted. */
   rejectsListed: 1_000,
   /** Rows fetched at once when a file for a partner is written: the embedded engine gathers a result whole. */

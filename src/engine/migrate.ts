@@ -11,6 +11,7 @@ import { lists } from './migrations/006-lists.ts'
 import { passes } from './migrations/007-passes.ts'
 import { transitions } from './migrations/008-transitions.ts'
 import { matches } from './migrations/009-matches.ts'
+import { listExpiry } from './migrations/010-list-expiry.ts'
 import type { Migration } from './migrations/migration.ts'
 import type { Store } from './store.ts'
 
@@ -24,6 +25,7 @@ export const MIGRATIONS: readonly Migration[] = [
   passes,
   transitions,
   matches,
+  listExpiry,
 ]
 
 export async function migrate(store: Store): Promise<void> {
@@ -74,7 +76,7 @@ const EXPIRING = [
   { table: 'turns', due: () => ({ column: 'due', afterMs: 0 }) },
   { table: 'consent_signals', due: (retentionMs: number) => ({ column: 'ts', afterMs: retentionMs }) },
   { table: 'matches', due: (retentionMs: number) => ({ column: 'ts', afterMs: retentionMs }) },
-  { table: 'list_members', due: () => ({ column: 'at', afterMs: RETENTION_MAX_MS }) },
+  { table: 'list_members', due: () => ({ column: 'expires', afterMs: 0 }) },
   { table: 'tombstones', due: () => ({ column: 'day', afterMs: TOMBSTONE_DAYS * DAY_MS }) },
   { table: 'deliveries', due: () => ({ column: 'expires', afterMs: 7 * DAY_MS }) },
 ] as const

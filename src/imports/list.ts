@@ -1,22 +1,31 @@
-// `import list`: visitor ids of a file become a list. A second import of the list replaces it: the new one counts from the moment its row in
-// `list_imports` does, written last, so that a reader sees the old list or the new one and never a half.
+// `import list`: visitor ids of a file become a list, or several of `visitor,list` lines. A second import of a list replaces it: the new one counts from the
+// moment its row in `list_imports` does, written last, so that a reader sees the old list or the new one and never a half. A list ends as a whole, when it says so.
 
 import { MadeleineError } from '../core/errors.ts'
-import { type AudienceId, parseVisitorId } from '../core/ids.ts'
+import { type AudienceId, parseAudienceId, type VisitorId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Store } from '../engine/store.ts'
 import type { ImportResult } from './events.ts'
-import { readBytes, readLines } from './lines.ts'
+import { findPeople } from './people.ts'
+import { makeRejects } from './rejects.ts'
+import { type FileRow, readRows } from './rows.ts'
 
 export type ListImport = {
   readonly file: string
-  readonly list: AudienceId
+  /** Absent: each line names its list. */
+  readonly list: AudienceId | undefined
+  /** Why an id cannot be a list's; undefined where it can. */
+  readonly refuse: (id: AudienceId) => string | undefined
   readonly store: Store
   readonly now: () => number
+  readonly retentionMs: number
+  /** How long the lists hold from now. */
+  readonly keepMs: number
+  readonly rejectsPath?: string | undefined
   readonly onBytes?: (bytes: number) => void
 }
 
-/** Rows of one insert. */
+/** Rows of one insert, and rows of all lists together that wait for theirs. */
 const BLOCK_ROWS = 100_000
 
 async function lastGeneration(store: Store): Promise<number> {
@@ -38,48 +47,111 @@ async function dropOld(store: Store, list: AudienceId, generation: number): Prom
     await store.run({ owner: 'imports.sweep', sql: `ALTER TABLE madeleine.list_members DROP PARTITION ${BigInt(gone)}` })
 }
 
-/** Of the file's ids each once; `duplicates` are those that came again. */
-export async function importList({ file, list, store, now, onBytes = () => {} }: ListImport): Promise<ImportResult> {
-  const result: ImportResult = { read: 0, stored: 0, rejected: 0, duplicates: 0, rejects: [] }
+type Incoming = { readonly generation: number; waiting: VisitorId[] }
+
+/** Of the file's ids each once in each list; `duplicates` are those that came again. */
+export async function importList(options: ListImport): Promise<ImportResult> {
+  const { file, store, now, retentionMs, onBytes } = options
+  const rejects = makeRejects(options.rejectsPath)
   const at = now()
-  // Generations are numbered by their moment; a clock that went back must not put a new import behind an old one.
-  const generation = Math.max(at, (await lastGeneration(store)) + 1)
-  let block: string[] = []
-  const flush = async (): Promise<void> => {
-    if (block.length === 0) return
-    const lines = Buffer.from(block.join(''))
-    block = []
-    await store.insertLines({ owner: 'imports.list', into: 'madeleine.list_members (list, generation, visitor, at)', lines })
+  const expires = at + options.keepMs
+  // Generations are numbered by their moment; a clock that went back must not put a new import behind an old one. Each list has its own, which is its partition.
+  let generation = Math.max(at, (await lastGeneration(store)) + 1)
+  const lists = new Map<AudienceId, Incoming>()
+  let read = 0
+  let waiting = 0
+
+  async function flush(list: AudienceId, incoming: Incoming): Promise<void> {
+    if (incoming.waiting.length === 0) return
+    const { generation: own } = incoming
+    const rows = incoming.waiting.map((visitor) => `${JSON.stringify({ list, generation: own, visitor, at, expires })}\n`)
+    waiting -= rows.length
+    incoming.waiting = []
+    const into = 'madeleine.list_members (list, generation, visitor, at, expires)'
+    await store.insertLines({ owner: 'imports.list', into, lines: Buffer.from(rows.join('')) })
   }
-  for await (const lines of readLines(readBytes(file, onBytes))) {
-    for (const { number, text } of lines) {
-      if (text !== undefined && text.trim() === '') continue
-      if (number === 1 && text?.trim() === 'visitor') continue // the head of a CSV file of one column
-      result.read++
-      const visitor = parseVisitorId(text?.trim())
-      if (visitor) block.push(`${JSON.stringify({ list, generation, visitor, at })}\n`)
-      else {
-        result.rejected++
-        if (result.rejects.length < LIMITS.rejectsListed)
-          result.rejects.push({ line: number, reason: 'invalid_field: visitor must be a UUID' })
+
+  /** The list of a row, or why it has none. */
+  function listOf(given: unknown): AudienceId | { readonly problem: string } {
+    if (options.list) return options.list
+    const id = parseAudienceId(typeof given === 'string' ? given.trim() : given)
+    if (!id) return { problem: 'invalid_field: list must be lower-case letters, digits and `-`, at most 64' }
+    if (lists.has(id)) return id
+    const refused = options.refuse(id)
+    if (refused !== undefined) return { problem: `invalid_field: list ${refused}` }
+    return lists.size < LIMITS.importLists ? id : { problem: `too_many_lists: more than ${LIMITS.importLists} in one file` }
+  }
+
+  async function takeRows(rows: readonly FileRow[]): Promise<void> {
+    const texts = rows.map(({ given }) => (typeof given?.['visitor'] === 'string' ? given['visitor'].trim() : undefined))
+    const people = await findPeople(store, texts, { nowMs: at, retentionMs })
+    for (const [n, row] of rows.entries()) {
+      read++
+      const reject = (reason: string) => rejects.add({ line: row.line, reason })
+      if (row.given === undefined) {
+        reject(row.problem)
+        continue
       }
-      if (block.length >= BLOCK_ROWS) await flush()
+      const person = people[n] ?? { problem: '' }
+      if ('problem' in person) {
+        reject(person.problem)
+        continue
+      }
+      const list = listOf(row.given['list'])
+      if (typeof list !== 'string') {
+        reject(list.problem)
+        continue
+      }
+      const incoming = lists.get(list) ?? { generation: generation++, waiting: [] }
+      lists.set(list, incoming)
+      incoming.waiting.push(person.visitor)
+      waiting++
     }
+    for (const [list, incoming] of lists)
+      if (incoming.waiting.length >= BLOCK_ROWS || waiting >= BLOCK_ROWS) await flush(list, incoming)
   }
-  await flush()
-  if (result.read === 0) throw new MadeleineError('usage', `${file} holds no visitor: the list stays as it was`)
-  const [counted] = await store.rows<{ n: number }>({
+
+  const needed = options.list === undefined ? ['visitor', 'list'] : ['visitor']
+  const headless = options.list === undefined ? undefined : needed
+  try {
+    for await (const { rows } of readRows({ file, format: 'csv', needed, headless, onBytes })) await takeRows(rows)
+    for (const [list, incoming] of lists) await flush(list, incoming)
+  } catch (error) {
+    rejects.discard()
+    throw error
+  }
+  if (read === 0) throw new MadeleineError('usage', `${file} holds no visitor: the list stays as it was`)
+  // Nothing but rejects is the wrong file rather than an empty list.
+  const sizes = lists.size === 0 ? new Map<number, number>() : await readSizes(store, [...lists.values()])
+  const commits = [...lists].map(([list, own]) => {
+    const size = sizes.get(own.generation) ?? 0
+    return `${JSON.stringify({ list, generation: own.generation, size, at, expires })}\n`
+  })
+  if (commits.length > 0)
+    await store.insertLines({
+      owner: 'imports.commit',
+      into: 'madeleine.list_imports (list, generation, size, at, expires)',
+      lines: Buffer.from(commits.join('')),
+    })
+  for (const [list, own] of lists) await dropOld(store, list, own.generation)
+  const path = rejects.finish()
+  const stored = [...sizes.values()].reduce((sum, size) => sum + size, 0)
+  return {
+    read,
+    stored,
+    rejected: rejects.count,
+    duplicates: read - rejects.count - stored,
+    rejects: rejects.listed,
+    ...(path === undefined ? {} : { rejects_file: path }),
+  }
+}
+
+async function readSizes(store: Store, incoming: readonly Incoming[]): Promise<Map<number, number>> {
+  const rows = await store.rows<{ generation: number; n: number }>({
     owner: 'imports.count',
-    sql: 'SELECT uniqExact(visitor) AS n FROM madeleine.list_members WHERE list = {list:String} AND generation = {generation:UInt64}',
-    values: { list, generation },
+    sql: `SELECT generation, uniqExact(visitor) AS n FROM madeleine.list_members
+          WHERE generation >= {first:UInt64} AND generation <= {last:UInt64} GROUP BY generation`,
+    values: { first: incoming[0]?.generation ?? 0, last: incoming.at(-1)?.generation ?? 0 },
   })
-  result.stored = counted?.n ?? 0
-  result.duplicates = result.read - result.rejected - result.stored
-  await store.insertLines({
-    owner: 'imports.commit',
-    into: 'madeleine.list_imports (list, generation, size, at)',
-    lines: Buffer.from(`${JSON.stringify({ list, generation, size: result.stored, at })}\n`),
-  })
-  await dropOld(store, list, generation)
-  return result
+  return new Map(rows.map(({ generation, n }) => [generation, n]))
 }

@@ -3,13 +3,14 @@
 import type { AudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
 import { listsOf } from '../rules/clauses.ts'
+import { CURRENT_IMPORTS } from '../rules/imported.ts'
 import type { ResolvedRule } from '../rules/rule.ts'
 import type { AudienceRules } from './build.ts'
 
 export async function readImportedLists(store: Store): Promise<Set<AudienceId>> {
   const rows = await store.rows<{ list: AudienceId }>({
     owner: 'membership.lists',
-    sql: 'SELECT DISTINCT list FROM madeleine.list_imports WHERE at > now64(3) - INTERVAL 90 DAY',
+    sql: CURRENT_IMPORTS,
   })
   return new Set(rows.map(({ list }) => list))
 }

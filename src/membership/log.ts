@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import type { AudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
 import { listsOf } from '../rules/clauses.ts'
+import { CURRENT_IMPORTS } from '../rules/imported.ts'
 import type { ResolvedRule } from '../rules/rule.ts'
 import type { Audience } from './pass.ts'
 
@@ -71,7 +72,7 @@ function hashOf(rule: ResolvedRule): string {
 export async function readGenerations(store: Store): Promise<Map<AudienceId, number>> {
   const rows = await store.rows<{ list: AudienceId; generation: number }>({
     owner: 'membership.generations',
-    sql: 'SELECT list, max(generation) AS generation FROM madeleine.list_imports WHERE at > now64(3) - INTERVAL 90 DAY GROUP BY list',
+    sql: CURRENT_IMPORTS,
   })
   return new Map(rows.map(({ list, generation }) => [list, generation]))
 }

@@ -6,6 +6,7 @@ import type { VisitorId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
 import { type Event, FIELD_TYPES, type FieldName, type NumberField } from '../event/event.ts'
 import type { VisitorFacts } from '../rules/evaluate.ts'
+import { CURRENT_IMPORTS } from '../rules/imported.ts'
 
 /** Of an event, beside its moment, source and permissions. */
 export type Column = FieldName | 'event' | 'scope' | 'receivers' | 'origin' | 'attr'
@@ -78,7 +79,7 @@ const readListed = (store: Store, visitors: readonly VisitorId[]) =>
   store.rows<{ who: VisitorId; list: string }>({
     owner: 'membership.listed',
     sql: `SELECT DISTINCT toString(visitor) AS who, list FROM madeleine.list_members
-          WHERE visitor IN {visitors:Array(UUID)} AND (list, generation) IN (SELECT list, max(generation) FROM madeleine.list_imports WHERE at > now64(3) - INTERVAL 90 DAY GROUP BY list)`,
+          WHERE visitor IN {visitors:Array(UUID)} AND (list, generation) IN (${CURRENT_IMPORTS})`,
     values: { visitors },
     settings: { log_queries: 0 },
   })

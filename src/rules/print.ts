@@ -3,6 +3,7 @@
 import { ownPermissionSql, permittedSql } from '../consent/standing.ts'
 import { assertNever } from '../core/never.ts'
 import { Binder, type Printed } from './binder.ts'
+import { CURRENT_IMPORTS } from './imported.ts'
 import { layOut, WORD_BITS } from './masks.ts'
 import type { Formula, Plan } from './plan.ts'
 import { joined, printAllTried, printMarked } from './print-marks.ts'
@@ -69,9 +70,9 @@ function formulaSql(formula: Formula, measures: PrintedMeasures, binder: Binder)
   }
 }
 
-/** Members of the import that counts, which is the last one of a list that came to its end. */
+/** Members of the import that counts. */
 const importedSql = (list: string): string =>
-  `SELECT visitor FROM madeleine.list_members WHERE list = ${list} AND generation IN (SELECT max(generation) FROM madeleine.list_imports WHERE list = ${list} AND at > now64(3) - INTERVAL 90 DAY)`
+  `SELECT visitor FROM madeleine.list_members WHERE list = ${list} AND (list, generation) IN (${CURRENT_IMPORTS})`
 
 /** Answers are put into numbers of 64 bits, and of those only the bits that are set cost anything: filtering an array of all answers takes ten times as long. */
 function heldSql(plan: Plan, measures: PrintedMeasures, binder: Binder): string {
