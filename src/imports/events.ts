@@ -10,13 +10,13 @@ import { LIMITS } from '../core/limits.ts'
 import type { Store } from '../engine/store.ts'
 import type { Event } from '../event/event.ts'
 import { makeBatches } from '../spool/batches.ts'
-import { partitionOf } from '../spool/names.ts'
 import { eventLine, lineInBatch, NOTE_TABLES, signalLine } from '../spool/row.ts'
 import { readBytes } from './lines.ts'
-import { findPeople, type Person } from './people.ts'
-import { openPieces } from './pieces.ts'
+import { findPeople, isReference, type Person } from './people.ts'
+import { openPieces, weeksOf } from './pieces.ts'
 import { makeRejects, type Reject } from './rejects.ts'
 import { type FileRow, type Format, type Given, readRows } from './rows.ts'
+import { makeWaitingRows, type WaitingRows } from './waiting-rows.ts'
 
 export type ImportResult = {
   read: number
@@ -85,18 +85,25 @@ export async function importEvents(options: ImportOptions): Promise<ImportResult
   }
 
   let blockNumber = 0
-  let block = new Map<string, Map<number, string>>()
+  let block = new Map<number, WaitingRows>()
   let blockRows = 0
   let blockChars = 0
+  /** The block before this one, on its way: rows are read while the engine stores those before them. At most one, so that memory stays bounded. */
+  let storing: Promise<void> = Promise.resolve()
   async function storeBlock(): Promise<void> {
-    await storeSignals()
-    const { stored, duplicates } = await pieces.storeBlock(blockNumber, block)
-    result.stored += stored
-    result.duplicates += duplicates
-    blockNumber++
+    await storing
+    const number = blockNumber++
+    const full = block
     block = new Map()
     blockRows = 0
     blockChars = 0
+    storing = (async () => {
+      await storeSignals()
+      const { stored, duplicates } = await pieces.storeBlock(number, full)
+      result.stored += stored
+      result.duplicates += duplicates
+    })()
+    storing.catch(() => {}) // its error is met where it is awaited
   }
 
   async function takeRows(rows: readonly FileRow[], format: Format): Promise<void> {
@@ -119,20 +126,24 @@ export async function importEvents(options: ImportOptions): Promise<ImportResult
         rejects.add({ line: row.line, reason: parsed.reason })
         continue
       }
-      const partition = partitionOf(parsed.event.ts)
-      const piece = block.get(partition) ?? new Map<number, string>()
-      piece.set(row.line, eventLine(parsed.event))
-      block.set(partition, piece)
+      const weeks = weeksOf(parsed.event.ts)
+      const waiting = block.get(weeks) ?? makeWaitingRows()
+      waiting.add(row.line, eventLine(parsed.event))
+      block.set(weeks, waiting)
     }
   }
 
   try {
-    // Enough rows at once that partners' ids are looked up by the thousand.
+    // Partners' ids are looked up by the thousand, so rows wait for more of them; others are taken as they come, while they are young.
     let waiting: FileRow[] = []
     let waitingChars = 0
     let form: Format = 'ndjson'
     for await (const { rows, format } of readRows({ file, format: options.format, needed: ['visitor', 'ts'], onBytes })) {
       form = format
+      if (waiting.length === 0 && !rows.some(({ given }) => isReference(given?.['visitor']))) {
+        await takeRows(rows, format)
+        continue
+      }
       for (const row of rows) {
         waiting.push(row)
         waitingChars += row.chars
@@ -144,7 +155,9 @@ export async function importEvents(options: ImportOptions): Promise<ImportResult
     }
     await takeRows(waiting, form)
     await storeBlock()
+    await storing
   } catch (error) {
+    await storing.catch(() => {})
     rejects.discard()
     throw error
   }

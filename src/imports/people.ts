@@ -9,6 +9,8 @@ export type Person = { readonly visitor: VisitorId } | { readonly problem: strin
 const NO_VISITOR = { problem: 'invalid_field: visitor must be a UUID, or partner:<key>:<id>' }
 const NO_MATCH = { problem: 'unknown_match: the match table knows no visitor by this id of the partner' }
 
+export const isReference = (text: unknown): text is string => typeof text === 'string' && text.startsWith('partner:')
+
 /** One answer for each text, in their order. */
 export async function findPeople(
   store: Store,
@@ -17,7 +19,7 @@ export async function findPeople(
 ): Promise<Person[]> {
   const asked = new Map<PartnerKey, Set<PartnerUid>>()
   const references = texts.map((text) => {
-    const reference = typeof text === 'string' && text.startsWith('partner:') ? parsePartnerReference(text) : undefined
+    const reference = isReference(text) ? parsePartnerReference(text) : undefined
     if (reference) {
       const ids = asked.get(reference.partner) ?? new Set()
       asked.set(reference.partner, ids.add(reference.partnerId))

@@ -1,19 +1,23 @@
 // Which rows of a file are stored, each exactly once. A row's identity is the file's content hash and its line. Lines are cut into blocks by their number,
-// blocks into partitions; each such piece is announced in `imports` with a batch number before it is stored and confirmed after. The same file again finds its
+// blocks into the partitions of `events`, in which an insert is stored whole or not at all; each such piece is announced in `imports` with a batch number before it is stored and confirmed after. The same file again finds its
 // pieces there and stores nothing; after a kill a piece that was announced and not confirmed is looked for in `events` by its batch.
 
+import { DAY_MS } from '../core/duration.ts'
 import type { Store } from '../engine/store.ts'
 import { makeBatches } from '../spool/batches.ts'
-import { lineInBatch } from '../spool/row.ts'
 import { storeOnce } from '../spool/shipper.ts'
+import type { WaitingRows } from './waiting-rows.ts'
 
-/** Rows as the engine reads them, without their batch, by the number of their line, in order. */
-export type Lines = ReadonlyMap<number, string>
+/** Four weeks of `events` (`fourWeeks` in the migrations): of those weeks whose Mondays lie in the same 28 days since 1970. 1970-01-01 was a Thursday. */
+export function weeksOf(tsMs: number): number {
+  const days = Math.floor(tsMs / DAY_MS)
+  return Math.floor((days - ((days + 3) % 7)) / 28)
+}
 
 /** A part of a block that was announced: its lines as ranges (from, to, from, to, ...). */
 type Piece = { readonly key: string; readonly batch: bigint; readonly ranges: readonly number[]; readonly isStored: boolean }
 
-/** Pieces of this file that an earlier run announced, by `block number/partition`. */
+/** Pieces of this file that an earlier run announced, by `block number/weeks`. */
 async function readAnnounced(store: Store, hash: string): Promise<Map<string, Piece[]>> {
   const rows = await store.rows<{ block: string; batch: string; ranges: number[]; isStored: number }>({
     owner: 'imports.announced',
@@ -29,7 +33,7 @@ async function readAnnounced(store: Store, hash: string): Promise<Map<string, Pi
   return pieces
 }
 
-function rangesOf(numbers: Iterable<number>): number[] {
+function rangesOf(numbers: readonly number[]): number[] {
   const ranges: number[] = []
   for (const number of numbers) {
     if (ranges.at(-1) === number - 1) ranges[ranges.length - 1] = number
@@ -38,23 +42,14 @@ function rangesOf(numbers: Iterable<number>): number[] {
   return ranges
 }
 
-/** The lines that a piece covers. By look-up: rows in no order of time make nearly a range of each line. */
-function within(lines: Lines, { ranges }: Piece): Map<number, string> {
-  const covered = new Map<number, string>()
-  for (let i = 0; i < ranges.length; i += 2) {
-    for (let number = ranges[i] ?? 0; number <= (ranges[i + 1] ?? -1); number++) {
-      const line = lines.get(number)
-      if (line !== undefined) covered.set(number, line)
-    }
-  }
-  return covered
-}
-
-type Task = { readonly piece: Piece; readonly partition: string; readonly lines: Lines; readonly maybeSent: boolean }
+type Task = { readonly piece: Piece; readonly weeks: number; readonly rows: WaitingRows; readonly maybeSent: boolean }
 
 export type PieceStore = {
-  /** A block's rows by partition. Resolves with how many were stored now, and how many were before. */
-  storeBlock(number: number, rows: ReadonlyMap<string, Lines>): Promise<{ readonly stored: number; readonly duplicates: number }>
+  /** A block's rows by their weeks. Resolves with how many were stored now, and how many were before. */
+  storeBlock(
+    number: number,
+    block: ReadonlyMap<number, WaitingRows>,
+  ): Promise<{ readonly stored: number; readonly duplicates: number }>
 }
 
 /** `hash`: of the file's content. */
@@ -74,39 +69,41 @@ export async function openPieces(store: Store, hash: string, now: () => number):
       })
   }
 
-  /** What is left to store of a block's lines in one partition, given what earlier runs announced of it. */
-  function tasksOf(place: string, partition: string, lines: Lines): { tasks: Task[]; duplicates: number } {
+  /** What is left to store of a block's lines in some weeks, given what earlier runs announced of it. */
+  function tasksOf(place: string, weeks: number, rows: WaitingRows): { tasks: Task[]; duplicates: number } {
     const known = announced.get(place) ?? []
     const tasks: Task[] = []
     let duplicates = 0
-    const left = new Map(lines)
+    let rest = rows
     for (const piece of known) {
-      const covered = within(left, piece)
-      for (const number of covered.keys()) left.delete(number)
-      if (piece.isStored) duplicates += covered.size
-      else if (covered.size > 0) tasks.push({ piece, partition, lines: covered, maybeSent: true })
+      const { covered, left } = rest.divide(piece.ranges)
+      rest = left
+      if (piece.isStored) duplicates += covered.numbers.length
+      else if (covered.numbers.length > 0) tasks.push({ piece, weeks, rows: covered, maybeSent: true })
     }
-    if (left.size > 0) {
-      const piece = { key: `${place}/${known.length}`, batch: nextBatch(), ranges: rangesOf(left.keys()), isStored: false }
-      tasks.push({ piece, partition, lines: left, maybeSent: false })
+    if (rest.numbers.length > 0) {
+      const piece = { key: `${place}/${known.length}`, batch: nextBatch(), ranges: rangesOf(rest.numbers), isStored: false }
+      tasks.push({ piece, weeks, rows: rest, maybeSent: false })
     }
     return { tasks, duplicates }
   }
 
   return {
-    async storeBlock(number, rows) {
-      const found = [...rows].map(([partition, lines]) => tasksOf(`${number}/${partition}`, partition, lines))
+    async storeBlock(number, block) {
+      const found = [...block].map(([weeks, rows]) => tasksOf(`${number}/${weeks}`, weeks, rows))
       const tasks = found.flatMap((one) => one.tasks)
       await mark(tasks.flatMap(({ piece, maybeSent }) => (maybeSent ? [] : [piece])))
-      for (const { piece, partition, lines, maybeSent } of tasks) {
-        const block = Buffer.from([...lines.values()].map((line) => lineInBatch(line, piece.batch)).join(''))
+      for (const { piece, weeks, rows, maybeSent } of tasks) {
+        const lines = rows.inBatch(piece.batch)
         // Named by the file and the place in it, so that two imports of one file at once store it once.
         const token = `import-${hash}-${piece.key.replaceAll('/', '-')}`
-        await storeOnce(store, { partition, batch: piece.batch, lines: block, maybeSent, token })
+        // The last of these Mondays' weeks reaches past the 28 days.
+        const startMs = weeks * 28 * DAY_MS
+        await storeOnce(store, { batch: piece.batch, startMs, endMs: startMs + 35 * DAY_MS, lines, maybeSent, token })
       }
       await mark(tasks.map(({ piece }) => ({ ...piece, isStored: true })))
       return {
-        stored: tasks.reduce((sum, { lines }) => sum + lines.size, 0),
+        stored: tasks.reduce((sum, { rows }) => sum + rows.numbers.length, 0),
         duplicates: found.reduce((sum, one) => sum + one.duplicates, 0),
       }
     },

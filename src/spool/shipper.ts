@@ -23,13 +23,16 @@ const RETRY_MAX_MS = 5_000
 /** Tries after which a file that fails alone, while others pass, is set aside whole. */
 const TRIES_MAX = 20
 
-export async function storedRows(store: Store, name: Pick<SpoolName, 'partition' | 'batch'>): Promise<number> {
-  const start = partitionStartMs(name.partition)
+/** Rows of a batch; `startMs`, `endMs`: between which their moments lie. */
+export async function storedRows(
+  store: Store,
+  { batch, startMs, endMs }: { readonly batch: bigint; readonly startMs: number; readonly endMs: number },
+): Promise<number> {
   const [row] = await store.rows<{ n: number }>({
     owner: 'spool.stored',
     sql: `SELECT count() AS n FROM madeleine.events
           WHERE batch = {batch:UInt64} AND ts >= fromUnixTimestamp64Milli({start:Int64}, 'UTC') AND ts < fromUnixTimestamp64Milli({end:Int64}, 'UTC')`,
-    values: { batch: name.batch, start, end: start + 7 * DAY_MS },
+    values: { batch, start: startMs, end: endMs },
   })
   return row?.n ?? 0
 }
@@ -41,11 +44,13 @@ export async function storedRows(store: Store, name: Pick<SpoolName, 'partition'
 export async function storeOnce(
   store: Store,
   block: {
-    readonly partition: string
     readonly batch: bigint
+    /** Between which its events' moments lie: within one partition of the table. */
+    readonly startMs: number
+    readonly endMs: number
     readonly lines: Buffer
     readonly maybeSent: boolean
-    readonly token?: string
+    readonly token: string
   },
 ): Promise<void> {
   const insert = (token: string) =>
@@ -56,9 +61,8 @@ export async function storeOnce(
       settings: { insert_deduplication_token: token },
     })
   if (block.maybeSent && (await storedRows(store, block)) > 0) return
-  const token = block.token ?? `${block.partition}-${block.batch}`
-  await insert(token)
-  if (block.maybeSent && (await storedRows(store, block)) === 0) await insert(`${token}-${Date.now()}`)
+  await insert(block.token)
+  if (block.maybeSent && (await storedRows(store, block)) === 0) await insert(`${block.token}-${Date.now()}`)
 }
 
 export type Shipper = {
@@ -109,7 +113,11 @@ export function startShipper(options: {
 
   /** A note that is stored twice says the same as once, so it needs no look before. */
   function send({ file, name, maybeSent }: Waiting, lines: Buffer): Promise<void> {
-    if (!isNote(name.partition)) return storeOnce(store, { ...name, lines, maybeSent })
+    if (!isNote(name.partition)) {
+      const { partition, batch } = name
+      const startMs = partitionStartMs(partition)
+      return storeOnce(store, { batch, startMs, endMs: startMs + 7 * DAY_MS, lines, maybeSent, token: `${partition}-${batch}` })
+    }
     const settings = { insert_deduplication_token: maybeSent ? `${file}-${Date.now()}` : file }
     return store.insertLines({ owner: `spool.${name.partition}`, into: NOTE_TABLES[name.partition], lines, settings })
   }

@@ -7,9 +7,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { RETENTION_MAX_MS } from '../../src/core/duration.ts'
 import { StoreRefused } from '../../src/core/errors.ts'
 import { ALL_PERMISSIONS, permissionSet } from '../../src/core/permissions.ts'
+import { fourWeeks } from '../../src/engine/migrations/migration.ts'
 import type { Store } from '../../src/engine/store.ts'
 import { importEvents } from '../../src/imports/events.ts'
 import { readLines } from '../../src/imports/lines.ts'
+import { weeksOf } from '../../src/imports/pieces.ts'
 import { visitorNumber } from '../support/events.ts'
 import { sourcesOf } from '../support/sources.ts'
 import { openScratchStore, type ScratchStore } from '../support/store.ts'
@@ -128,7 +130,7 @@ describe('an import of events', () => {
   })
 
   it('cut off at any statement, and run again, stores every row once', async () => {
-    const lines = Array.from({ length: 6 }, (_, n) => row(n * 7 + 1)) // six weeks: six blocks
+    const lines = Array.from({ length: 6 }, (_, n) => row(n * 14 + 1)) // three or four blocks
     const path = file(lines)
     let runs = 0
     for (let statements = 1; ; statements++) {
@@ -148,10 +150,19 @@ describe('an import of events', () => {
       )
       if (done) break
     }
-    expect(runs).toBeGreaterThan(3)
+    expect(runs).toBeGreaterThan(2)
     expect(await stored()).toBe(6)
     expect(await run(path)).toMatchObject({ stored: 0, duplicates: 6 })
   })
+})
+
+it('blocks are cut as the engine cuts its partitions, on every day', async () => {
+  const days = await scratch.store.rows<{ ts: number; weeks: number }>({
+    owner: 'test',
+    sql: `SELECT number * 86400000 AS ts, ${fourWeeks("fromUnixTimestamp64Milli(toInt64(ts), 'UTC')")} AS weeks FROM numbers(20000, 1000)`,
+  })
+  expect(days).toHaveLength(1_000)
+  for (const { ts, weeks } of days) expect([weeksOf(ts), weeksOf(ts + 86_399_999)]).toEqual([weeks, weeks])
 })
 
 describe('lines of a file', () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { StoreRefused } from '../../src/core/errors.ts'
 import { makeBatches } from '../../src/spool/batches.ts'
-import { parseSpoolName, partitionOf, spoolName } from '../../src/spool/names.ts'
+import { parseSpoolName, partitionOf, partitionStartMs, spoolName } from '../../src/spool/names.ts'
 import { EVENT_COLUMNS, eventLine, lineInBatch } from '../../src/spool/row.ts'
 import { startShipper, storeOnce } from '../../src/spool/shipper.ts'
 import { anEvent, visitorNumber } from '../support/events.ts'
@@ -76,7 +76,14 @@ describe.each(STORE_MODES)('the shipper, on the store in %s mode', (mode) => {
       lines: Buffer.from(line(9, 99n)),
       settings: { insert_deduplication_token: token },
     })
-    await storeOnce(scratch.store, { partition, batch: 13n, lines: Buffer.from(line(1, 13n)), maybeSent: true })
+    await storeOnce(scratch.store, {
+      batch: 13n,
+      startMs: partitionStartMs(partition),
+      endMs: partitionStartMs(partition) + 7 * 86_400_000,
+      lines: Buffer.from(line(1, 13n)),
+      maybeSent: true,
+      token: `${partition}-13`,
+    })
     expect(await stored()).toEqual([visitorNumber(1), visitorNumber(9)])
   })
 
