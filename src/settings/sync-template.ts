@@ -32,6 +32,7 @@ const refuse = (message: string): ParsedTemplate => ({ ok: false, message })
 const isMacro = (name: string): name is SyncMacro => (SYNC_MACROS as readonly string[]).includes(name)
 
 export function parseSyncTemplate(text: string): ParsedTemplate {
+  if (/[^\x21-\x7e]|\\/.test(text)) return refuse('holds a space, a backslash or a character that an address must encode')
   const parts: SyncTemplate['parts'][number][] = []
   for (const [n, part] of text.split(/\{([^{}]*)\}/).entries()) {
     if (n % 2 === 0) {
@@ -53,7 +54,6 @@ export function parseSyncTemplate(text: string): ParsedTemplate {
     )
   if (!parts.some((part) => typeof part !== 'string' && (part.macro === 'redirect' || part.macro === 'our_id')))
     return refuse('holds neither `{redirect}` nor `{our_id}`: neither side would learn an id')
-  if (/[^\x21-\x7e]|\\/.test(text)) return refuse('holds a space, a backslash or a character that an address must encode')
   return { ok: true, template: { origin, parts } }
 }
 

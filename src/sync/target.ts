@@ -11,7 +11,11 @@ export type Target = { readonly partner: KnownPartner; readonly address: string 
 export function parseTarget(text: string, partners: Partners): Target | undefined {
   if (text.length > LIMITS.urlChars) return undefined
   const origin = parseOrigin(text)
-  const partner = origin === undefined ? undefined : partners.byOrigin(origin)
+  if (origin === undefined) return undefined
+  // As it is written too: `https://partner%2eexample` is the same host to one parser and another to the next.
+  const isWritten =
+    text.slice(0, origin.length).toLowerCase() === origin && /^(?::443)?(?:[/?#]|$)/.test(text.slice(origin.length))
+  const partner = isWritten ? partners.byOrigin(origin) : undefined
   return partner && { partner, address: text }
 }
 
