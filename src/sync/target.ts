@@ -13,10 +13,11 @@ export function parseTarget(text: string, partners: Partners): Target | undefine
   const origin = parseOrigin(text)
   if (origin === undefined) return undefined
   // As it is written too: `https://partner%2eexample` is the same host to one parser and another to the next.
-  const isWritten =
-    text.slice(0, origin.length).toLowerCase() === origin && /^(?::443)?(?:[/?#]|$)/.test(text.slice(origin.length))
+  const rest = text.slice(origin.length)
+  const isWritten = text.slice(0, origin.length).toLowerCase() === origin && /^(?::443)?(?:[/?#]|$)/.test(rest)
   const partner = isWritten ? partners.byOrigin(origin) : undefined
-  return partner && { partner, address: text }
+  // The origin ends before anything is put behind it: `https://partner.example` and an id would be another host.
+  return partner && { partner, address: /[/?#]/.test(rest) ? text : `${text}/` }
 }
 
 /** As partners write the place for an id (Prebid Server's static/bidder-info). */

@@ -29,7 +29,8 @@ describe('an address to go back to', () => {
     ['https://a.example/?next=https://evil.example/', 'a'],
     ['https://a.example/@evil.example', 'a'],
   ])('%s is of partner %s', (text, id) => {
-    expect(parseTarget(text, partners)).toMatchObject({ partner: { id }, address: text })
+    const address = text === 'https://a.example' ? `${text}/` : text
+    expect(parseTarget(text, partners)).toMatchObject({ partner: { id }, address })
   })
 
   it.each([
