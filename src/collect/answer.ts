@@ -43,9 +43,13 @@ export const corsHeaders = (allowed: readonly string[], origin: string | undefin
     ? {}
     : { 'access-control-allow-origin': origin, 'access-control-allow-credentials': 'true', vary: 'Origin' }
 
-export const preflightHeaders = (allowed: readonly string[], origin: string | undefined): Record<string, string> => ({
+export const preflightHeaders = (
+  method: 'GET' | 'POST',
+  allowed: readonly string[],
+  origin: string | undefined,
+): Record<string, string> => ({
   ...corsHeaders(allowed, origin),
-  'access-control-allow-methods': 'POST',
+  'access-control-allow-methods': method,
   'access-control-allow-headers': 'content-type',
   'access-control-max-age': '7200',
 })

@@ -74,7 +74,7 @@ export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
   const notKept = (c: Context<Env>, headers: Record<string, string>) =>
     c.json({ error: 'the events could not be made durable; send them again' }, 503, headers)
 
-  app.options('/e', (c) => c.body(null, 204, preflightHeaders(settings.allowedOrigins, c.env.incoming.headers.origin)))
+  app.options('/e', (c) => c.body(null, 204, preflightHeaders('POST', settings.allowedOrigins, c.env.incoming.headers.origin)))
 
   app.post('/e', async (c) => {
     const nowMs = now()

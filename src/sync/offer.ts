@@ -30,7 +30,7 @@ export function offerSyncs(
   const chosen = chooseSyncs(partners, { ask, gate, uids }, { nowMs, turn: nowMs })
   for (const { partner, why } of chosen.omitted) countSync(parts.counts, partner, why === 'unknown' ? 'invalid' : why)
   if (chosen.partners.length === 0) return { ...NOTHING, omitted: chosen.omitted }
-  const { visitor, setCookies } = identify(request, parts)
+  const { visitor, setCookies } = identify(request, parts, 'new')
   const syncs = chosen.partners.flatMap((partner) => {
     const address = syncAddress(partner, { origin, signals, visitor, key })
     countSync(parts.counts, partner, address === undefined ? 'no_visitor' : 'offered')

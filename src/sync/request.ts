@@ -67,7 +67,7 @@ export function readSyncRequest(
 export type Known = { readonly visitor: VisitorId | undefined; readonly setCookies: readonly string[] }
 
 /** The visitor; a new one where the browser shows that it will keep the cookie. To be asked only where consent allows it. */
-export function identify({ browser, nowMs }: SyncRequest, { signer, counts }: CollectorParts): Known {
+export function identify({ browser, nowMs }: SyncRequest, { signer, counts }: CollectorParts, most: 'known' | 'new'): Known {
   const { cookies, storageAccess, agent } = browser
   const identity = recognise(
     {
@@ -84,7 +84,8 @@ export function identify({ browser, nowMs }: SyncRequest, { signer, counts }: Co
     nowMs,
   )
   counts.foreignCookies += identity.foreign
-  return identity.kind === 'known' || identity.kind === 'new' ? identity : { visitor: undefined, setCookies: [] }
+  const isTaken = identity.kind === 'known' || (identity.kind === 'new' && most === 'new')
+  return isTaken ? identity : { visitor: undefined, setCookies: [] }
 }
 
 /** The cookie of partners' ids as it is to be; removed where nothing is left in it. */

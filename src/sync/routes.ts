@@ -60,7 +60,8 @@ export function addSyncRoutes(app: Hono<Env>, parts: CollectorParts, syncing: Sy
       return answer()
     }
     const { nowMs } = request
-    const { visitor, setCookies } = identify(request, parts)
+    // Nobody gets an id for the sake of a match that ends.
+    const { visitor, setCookies } = identify(request, parts, uid === '' ? 'known' : 'new')
     try {
       const match = { tsMs: nowMs, visitor, partner: partner.key, partnerId: uid }
       if (visitor) await spool.append([], { signals: [], matches: [{ ...match, visitor }] })
@@ -73,8 +74,11 @@ export function addSyncRoutes(app: Hono<Env>, parts: CollectorParts, syncing: Sy
     return withCookies(answer(), [...setCookies, setUids(withUid(request.uids, partner.key, uid, nowMs), request)])
   })
 
-  for (const route of ['/cookie_sync', '/getuids'])
-    app.options(route, (c) => c.body(null, 204, preflightHeaders(settings.allowedOrigins, c.env.incoming.headers.origin)))
+  for (const [route, method] of [
+    ['/cookie_sync', 'POST'],
+    ['/getuids', 'GET'],
+  ] as const)
+    app.options(route, (c) => c.body(null, 204, preflightHeaders(method, settings.allowedOrigins, c.env.incoming.headers.origin)))
 
   app.post('/cookie_sync', async (c) => {
     counts.requests.add('cookie_sync')
@@ -125,7 +129,9 @@ export function addSyncRoutes(app: Hono<Env>, parts: CollectorParts, syncing: Sy
     const { partner, address } = target
     const { gate } = request
     const may = !request.isOptedOut && !request.isRobot && gate.kind === 'open' && gate.maySync(partner)
-    const { visitor, setCookies } = may ? identify(request, parts) : { visitor: undefined, setCookies: endCookies(request) }
+    const { visitor, setCookies } = may
+      ? identify(request, parts, 'new')
+      : { visitor: undefined, setCookies: endCookies(request) }
     tell(partner, visitor === undefined ? 'answered_empty' : 'answered')
     const id = visitor === undefined ? '' : idForPartner(syncing.key, partner.key, visitor)
     return withCookies(c.body(null, 302, { ...WITHOUT_REFERRER, location: fillTarget(address, id) }), setCookies)

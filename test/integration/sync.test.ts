@@ -77,6 +77,12 @@ describe('/setuid', () => {
     expect([...jar.cookies.keys()].sort()).toEqual(status === 200 ? ['__Host-mid', 'uids'] : [])
   })
 
+  it('makes no id for a browser that only ends a match', async () => {
+    const jar = openJar(server)
+    expect((await jar.get(setuid({ bidder: 'adnxs', uid: '' }))).status).toBe(200)
+    expect([...jar.cookies.keys()]).toEqual([])
+  })
+
   it('answers a picture or an empty page, as asked or as the partner is synced', async () => {
     const kind = async (parameters: Record<string, string>) => {
       const response = await openJar(server).get(setuid({ uid: 'a', ...parameters }))
