@@ -19,8 +19,7 @@ export function parseOrigin(text: string): string | undefined {
   // Before the URL parser, which drops tabs and turns backslashes: `https://partner.example\@evil.example` is of another host.
   if (!/^https?:\/\/[^/?#@\\]+(?:[/?#]|$)/i.test(text) || !/^[\x21-\x5b\x5d-\x7e]+$/.test(text)) return undefined
   if (!URL.canParse(text)) return undefined
-  const { protocol, hostname, origin, username, password } = new URL(text)
-  if (username !== '' || password !== '') return undefined
+  const { protocol, hostname, origin } = new URL(text)
   return protocol === 'https:' || isLoopback(hostname) ? origin : undefined
 }
 

@@ -26,7 +26,11 @@ export function offerSyncs(
 ): Offer {
   const { nowMs, signals, gate, uids } = request
   const origin = ownOrigin(publicUrl, host)
-  if (request.isRobot || request.isOptedOut || origin === undefined) return NOTHING
+  if (request.isRobot || request.isOptedOut) {
+    countSync(parts.counts, undefined, request.isOptedOut ? 'opted_out' : 'robot')
+    return NOTHING
+  }
+  if (origin === undefined) return NOTHING
   const chosen = chooseSyncs(partners, { ask, gate, uids }, { nowMs, turn: nowMs })
   for (const { partner, why } of chosen.omitted) countSync(parts.counts, partner, why === 'unknown' ? 'invalid' : why)
   if (chosen.partners.length === 0) return { ...NOTHING, omitted: chosen.omitted }

@@ -189,6 +189,15 @@ describe('a browser that has opted out', () => {
   })
 })
 
+it('a pixel’s refusal ends what the browser is known by: for every site where the browser says it, for this one where its page does', async () => {
+  const jar = await known()
+  jar.cookies.set('uidsp', 'e30=')
+  await jar.hit({ source: 'site', gdpr: '1', gdpr_consent: C3 })
+  expect(jar.removed).toEqual(['uidsp'])
+  await jar.hit({ source: 'site' }, { 'sec-gpc': '1' })
+  expect(jar.removed.sort()).toEqual(['__Host-mid', 'uids'])
+})
+
 describe('consent', () => {
   it('leaves out of /cookie_sync whom it does not name', async () => {
     const bidders = async (body: object) => {
