@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { openPlaces } from './collect/address.ts'
+import type { CollectorParts } from './collect/answer.ts'
 import { makeCollector } from './collect/collector.ts'
 import { makeCounts } from './collect/counts.ts'
 import { makeRecentRefusals } from './collect/opt-out.ts'
@@ -15,7 +16,7 @@ import { applyRetention, expireOverdue, migrate } from './engine/migrate.ts'
 import { distFile } from './engine/package-files.ts'
 import { openStore, type Store } from './engine/store.ts'
 import { makeSigner } from './identity/cookie.ts'
-import { cookieKeys, tombstoneKey } from './identity/key.ts'
+import { cookieKeys, syncKey, tombstoneKey } from './identity/key.ts'
 import { shareTombstones, type TombstoneShare } from './identity/share.ts'
 import { makeTombstones, type Tombstones } from './identity/tombstones.ts'
 import { type BuildResult, buildAudiences, chooseAudiences } from './membership/build.ts'
@@ -29,6 +30,8 @@ import { loadSettings, type Settings } from './settings/load.ts'
 import { watchSettings } from './settings/watch.ts'
 import { askOwner } from './spool/claim.ts'
 import { openSpool, type Spool, shipSpool } from './spool/spool.ts'
+import { makePartners } from './sync/partners.ts'
+import { addSyncRoutes } from './sync/routes.ts'
 
 export const now = (): number => Date.now()
 
@@ -212,7 +215,14 @@ export async function openCollector(environment: Environment, settings: Settings
       await shared.load().catch((error: unknown) => log.warn({ cause: causeOf(error) }, 'opt-outs cannot be read yet'))
     tombstones.load(opened.leftTombstones, now())
     let keys = cookieKeys(environment.data, environment.cookieKeys, now())
-    const handle = makeCollector({
+    const syncing = {
+      partners: makePartners(settings.partners),
+      consent: settings.consent,
+      perPage: settings.syncsPerPage,
+      publicUrl: settings.publicUrl,
+      key: syncKey(environment.data, environment.syncKey),
+    }
+    const collectorParts: CollectorParts = {
       settings,
       spool,
       signer: makeSigner(() => keys),
@@ -224,7 +234,8 @@ export async function openCollector(environment: Environment, settings: Settings
       tag: policyInTag(readFileSync(distFile('t.js'), 'utf8'), settings),
       now,
       counts: makeCounts(),
-    })
+    }
+    const handle = makeCollector(collectorParts, (app) => addSyncRoutes(app, collectorParts, syncing))
     const expireAll = async (): Promise<void> => {
       try {
         opened.expireAside(now() - settings.retentionMs)

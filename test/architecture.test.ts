@@ -16,6 +16,7 @@ const ORDER = [
   'identity',
   'spool',
   'collect',
+  'sync',
   'imports',
   'membership',
   'activate',

@@ -37,6 +37,23 @@ export const NOT_CACHED = {
   'x-content-type-options': 'nosniff',
 }
 
+/** Pages that read an answer need it; beacons do not. Only configured origins get it, by name. */
+export const corsHeaders = (allowed: readonly string[], origin: string | undefined): Record<string, string> =>
+  origin === undefined || !allowed.includes(origin)
+    ? {}
+    : { 'access-control-allow-origin': origin, 'access-control-allow-credentials': 'true', vary: 'Origin' }
+
+export const preflightHeaders = (
+  method: 'GET' | 'POST',
+  allowed: readonly string[],
+  origin: string | undefined,
+): Record<string, string> => ({
+  ...corsHeaders(allowed, origin),
+  'access-control-allow-methods': method,
+  'access-control-allow-headers': 'content-type',
+  'access-control-max-age': '7200',
+})
+
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
 
 export type HasKey = (authorization: string | undefined) => boolean

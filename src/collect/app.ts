@@ -9,7 +9,7 @@ import { parseVisitorId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import { log } from '../core/log.ts'
 import type { Event } from '../event/event.ts'
-import { type CollectorParts, type HasKey, keep, NOT_CACHED } from './answer.ts'
+import { type CollectorParts, corsHeaders, type HasKey, keep, NOT_CACHED, preflightHeaders } from './answer.ts'
 import { parseBody, readBodyText } from './body.ts'
 import { countDecision } from './counts.ts'
 import { type Decision, decideEvent, type Heard, type Sender } from './decide.ts'
@@ -74,25 +74,13 @@ export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
   const notKept = (c: Context<Env>, headers: Record<string, string>) =>
     c.json({ error: 'the events could not be made durable; send them again' }, 503, headers)
 
-  /** Pages that read the answer need it; beacons do not. Only configured origins get it, by name. */
-  function corsHeaders(origin: string | undefined): Record<string, string> {
-    if (origin === undefined || !settings.allowedOrigins.includes(origin)) return {}
-    return { 'access-control-allow-origin': origin, 'access-control-allow-credentials': 'true', vary: 'Origin' }
-  }
-  app.options('/e', (c) =>
-    c.body(null, 204, {
-      ...corsHeaders(c.env.incoming.headers.origin),
-      'access-control-allow-methods': 'POST',
-      'access-control-allow-headers': 'content-type',
-      'access-control-max-age': '7200',
-    }),
-  )
+  app.options('/e', (c) => c.body(null, 204, preflightHeaders('POST', settings.allowedOrigins, c.env.incoming.headers.origin)))
 
   app.post('/e', async (c) => {
     const nowMs = now()
     counts.requests.add('e')
     const { headers } = c.env.incoming
-    const answerHeaders = { ...NOT_CACHED, ...corsHeaders(headers.origin) }
+    const answerHeaders = { ...NOT_CACHED, ...corsHeaders(settings.allowedOrigins, headers.origin) }
     const keyed = hasKey(headers.authorization)
     const browser = readBrowserRequest(c.env.incoming, keyed, locate)
     const items = await readEvents(c, { sender: 'browser', keyed, heard: browser.heard, nowMs })

@@ -2,16 +2,23 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
+import type { Hono } from 'hono'
 import { messageOf } from '../core/errors.ts'
 import { log } from '../core/log.ts'
 import { type CollectorParts, keyCheck } from './answer.ts'
-import { makeRoutes } from './app.ts'
+import { type Env, makeRoutes } from './app.ts'
 import { isPixel, makePixel } from './pixel.ts'
 
-export function makeCollector(parts: CollectorParts): (request: IncomingMessage, response: ServerResponse) => void {
+/** `extend` adds routes of later stages. */
+export function makeCollector(
+  parts: CollectorParts,
+  extend: (app: Hono<Env>) => void = () => {},
+): (request: IncomingMessage, response: ServerResponse) => void {
   const hasKey = keyCheck(parts.apiKey)
   const pixel = makePixel(parts, hasKey)
-  const routes = getRequestListener(makeRoutes(parts, hasKey).fetch)
+  const app = makeRoutes(parts, hasKey)
+  extend(app)
+  const routes = getRequestListener(app.fetch)
   return (request, response) => {
     if (!isPixel(request)) return void routes(request, response)
     pixel(request, response).catch((error: unknown) => {

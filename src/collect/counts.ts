@@ -9,6 +9,8 @@ export type CollectCounts = {
   /** `reason` or `reason:field`. */
   readonly dropped: Tally
   readonly requests: Tally
+  /** `partner:outcome`; the outcomes are a closed list (sync/outcomes.ts). */
+  readonly syncs: Tally
   ignoredParameters: number
   /** Cookies that carried our name and not our signature. */
   foreignCookies: number
@@ -20,6 +22,7 @@ export const makeCounts = (): CollectCounts => ({
   accepted: new Tally(),
   dropped: new Tally(),
   requests: new Tally(),
+  syncs: new Tally(),
   ignoredParameters: 0,
   foreignCookies: 0,
   askedAgain: 0,

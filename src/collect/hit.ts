@@ -5,7 +5,7 @@ import { type ConsentSignal, EVERYWHERE } from '../consent/standing.ts'
 import type { VisitorId } from '../core/ids.ts'
 import type { Event } from '../event/event.ts'
 import { completeEvent } from '../event/fields.ts'
-import { type CookieSigner, endVisitorCookies, type RequestCookies } from '../identity/cookie.ts'
+import { type CookieSigner, endVisitorCookies, type RequestCookies, siteCookies } from '../identity/cookie.ts'
 import type { Tombstones } from '../identity/tombstones.ts'
 import { firstPartyVisitor, type Identity, type IdentityRequest, idsOf, recognise } from '../identity/visitor.ts'
 import type { SpoolNotes } from '../spool/spool.ts'
@@ -103,7 +103,7 @@ function refuseHit(decisions: readonly Decision[], notes: SpoolNotes | undefined
   const isWide = refused.some(({ reason }) => isBrowserWide(reason))
   return keptNothing(decisions, {
     notes,
-    setCookies: endVisitorCookies(isWide ? cookies : { ...cookies, visitor: undefined }),
+    setCookies: endVisitorCookies(isWide ? cookies : siteCookies(cookies)),
   })
 }
 

@@ -48,6 +48,16 @@ export function metricsText(counts: CollectCounts, shipped: Shipper['counts'], t
   )
   counter(
     registry,
+    'madeleine_sync_total',
+    'Syncs of ids with partners, by partner and outcome',
+    ['partner', 'outcome'],
+    labelled(counts.syncs, (text) => {
+      const [partner = '', outcome = ''] = text.split(':')
+      return { partner, outcome }
+    }),
+  )
+  counter(
+    registry,
     'madeleine_parameters_ignored_total',
     'Event parameters that nobody knows, ignored',
     [],

@@ -7,7 +7,14 @@ import { messageOf } from '../core/errors.ts'
 import type { VisitorId } from '../core/ids.ts'
 import { log } from '../core/log.ts'
 import { ALL_PERMISSIONS } from '../core/permissions.ts'
-import { endOptOutCookie, endVisitorCookies, optOutCookie, type RequestCookies, readCookies } from '../identity/cookie.ts'
+import {
+  endOptOutCookie,
+  endVisitorCookies,
+  optOutCookie,
+  type RequestCookies,
+  readCookies,
+  siteCookies,
+} from '../identity/cookie.ts'
 import { idsOf } from '../identity/visitor.ts'
 import type { SpoolNotes } from '../spool/spool.ts'
 import { type CollectorParts, NOT_CACHED } from './answer.ts'
@@ -113,9 +120,7 @@ export function addOptOutRoutes(app: Hono<Env>, parts: CollectorParts): void {
     for (const visitor of [global, firstParty])
       if (visitor) signals.push({ tsMs: nowMs, visitor, source, permissions, receivers: [] })
     if (!(await remember({ signals, tombstones: turned.map(({ tombstone }) => tombstone) }))) return failed(c)
-    const set = isOptOut
-      ? [optOutCookie(true, nowMs), ...endVisitorCookies({ ...cookies, visitor: undefined })]
-      : [endOptOutCookie(true)]
+    const set = isOptOut ? [optOutCookie(true, nowMs), ...endVisitorCookies(siteCookies(cookies))] : [endOptOutCookie(true)]
     return answer(c, set, null)
   }
 

@@ -5,7 +5,7 @@ import { LRUCache } from 'lru-cache'
 import { type ConsentSignal, EVERYWHERE } from '../consent/standing.ts'
 import type { VisitorId } from '../core/ids.ts'
 import { ALL_PERMISSIONS } from '../core/permissions.ts'
-import { type CookieSigner, endVisitorCookies, isOptOutStale, optOutCookie } from '../identity/cookie.ts'
+import { type CookieSigner, endVisitorCookies, isOptOutStale, optOutCookie, siteCookies } from '../identity/cookie.ts'
 import type { Tombstone, Tombstones } from '../identity/tombstones.ts'
 import { idsOf } from '../identity/visitor.ts'
 import type { SpoolNotes } from '../spool/spool.ts'
@@ -105,6 +105,6 @@ export function optOutOf(items: readonly HitItem[], browser: BrowserRequest, par
   const again = said === undefined || isOptOutStale(said, nowMs) ? [optOutCookie(!isGlobal, nowMs)] : []
   return {
     notes: signals.length + tombstones.length > 0 ? { signals, tombstones } : undefined,
-    setCookies: [...again, ...endVisitorCookies(isGlobal ? cookies : { ...cookies, visitor: undefined })],
+    setCookies: [...again, ...endVisitorCookies(isGlobal ? cookies : siteCookies(cookies))],
   }
 }

@@ -1,7 +1,7 @@
 // How a command speaks: one JSON document on standard output with --json, else lines for people; errors and progress on standard error.
 
 import { MadeleineError } from '../core/errors.ts'
-import { ConfigurationError } from '../settings/load.ts'
+import { ConfigurationError } from '../settings/files.ts'
 
 /** What a command did. Exit code 4: it finished, but something in it failed. */
 export type Outcome = { readonly json: unknown; readonly text: string; readonly failed?: boolean }

@@ -10,6 +10,10 @@ export const LIMITS = {
   /** Longest single text of an event in UTF-16 units: longer ones are data smuggling, not behaviour; browsers cut URLs near 2,000 to 8,000. */
   urlChars: 8_192,
   textChars: 1_024,
+  /** The cookie of partners' ids, in characters: browsers drop a cookie whose name and value take more than 4,096 bytes. */
+  uidsCookieChars: 4_000,
+  /** Bidders that one `/cookie_sync` may name: Prebid knows some 700. */
+  syncBidders: 1_000,
   /** Elements of `category` or `keyword`, and attributes of one event. */
   listElements: 100,
   attributes: 100,

@@ -14,6 +14,9 @@ export const PARTITIONED_COOKIE = '__Host-midp'
 export const OPT_OUT_COOKIE = '__Host-mopt'
 /** The opt-out that a site's own tag asked for, where cookies are kept apart by site: it speaks for that site only. */
 export const SITE_OPT_OUT_COOKIE = '__Host-moptp'
+/** The ids that partners gave the browser, as Prebid Server keeps them (sync/uids.ts); the second where cookies are kept apart by site. */
+export const UIDS_COOKIE = 'uids'
+export const PARTITIONED_UIDS_COOKIE = 'uidsp'
 /** Contract 3. */
 export const COOKIE_DAYS = 90
 /** As long as browsers keep a cookie (RFC 6265bis caps it at 400 days). */
@@ -79,9 +82,18 @@ export type RequestCookies = {
   /** The opt-out that speaks for the browser, and the one that speaks for the site. */
   readonly optedOut: string | undefined
   readonly siteOptedOut: string | undefined
+  readonly uids: string | undefined
+  readonly partitionedUids: string | undefined
 }
 
-const NO_COOKIES: RequestCookies = { visitor: undefined, partitioned: undefined, optedOut: undefined, siteOptedOut: undefined }
+const NO_COOKIES: RequestCookies = {
+  visitor: undefined,
+  partitioned: undefined,
+  optedOut: undefined,
+  siteOptedOut: undefined,
+  uids: undefined,
+  partitionedUids: undefined,
+}
 
 export function readCookies(header: string | undefined): RequestCookies {
   if (header === undefined) return NO_COOKIES
@@ -91,17 +103,24 @@ export function readCookies(header: string | undefined): RequestCookies {
     partitioned: cookies[PARTITIONED_COOKIE],
     optedOut: cookies[OPT_OUT_COOKIE],
     siteOptedOut: cookies[SITE_OPT_OUT_COOKIE],
+    uids: cookies[UIDS_COOKIE],
+    partitionedUids: cookies[PARTITIONED_UIDS_COOKIE],
   }
 }
 
 function setCookie(name: string, value: string, maxAgeDays: number, partitioned: boolean): string {
   const maxAge = (maxAgeDays * DAY_MS) / 1_000
   const common = { name, value, path: '/', maxAge, httpOnly: true, secure: true, sameSite: 'none' } as const
-  return stringifySetCookie(partitioned ? { ...common, partitioned } : common)
+  // As it is: nothing we set needs encoding, and Prebid Server writes the padding of base64 plainly too.
+  return stringifySetCookie(partitioned ? { ...common, partitioned } : common, { encode: String })
 }
 
 export const visitorCookie = (value: string, partitioned: boolean): string =>
   setCookie(partitioned ? PARTITIONED_COOKIE : VISITOR_COOKIE, value, COOKIE_DAYS, partitioned)
+
+/** Without a value it is removed. */
+export const uidsCookie = (value: string | undefined, partitioned: boolean): string =>
+  setCookie(partitioned ? PARTITIONED_UIDS_COOKIE : UIDS_COOKIE, value ?? '', value === undefined ? 0 : COOKIE_DAYS, partitioned)
 
 /** An opt-out holds no id: the word, and the day it was last written, so that it is not written with every answer. */
 export const optOutCookie = (partitioned: boolean, nowMs: number): string =>
@@ -116,10 +135,14 @@ export const optOutCookie = (partitioned: boolean, nowMs: number): string =>
 export const isOptOutStale = (value: string, nowMs: number): boolean =>
   value !== `OPT_OUT.${Math.floor(nowMs / DAY_MS).toString(36)}`
 
-/** A partitioned cookie is only removed with the attribute, and from the site it lies under (measured in Chromium 156). */
-export const endVisitorCookies = ({ visitor, partitioned }: RequestCookies): string[] => [
+/** Everything by which the browser is known, to us and to partners. A partitioned cookie is only removed with the attribute, and from the site it lies under (measured in Chromium 156). */
+export const endVisitorCookies = ({ visitor, partitioned, uids, partitionedUids }: RequestCookies): string[] => [
   ...(visitor === undefined ? [] : [setCookie(VISITOR_COOKIE, '', 0, false)]),
   ...(partitioned === undefined ? [] : [setCookie(PARTITIONED_COOKIE, '', 0, true)]),
+  ...(uids === undefined ? [] : [setCookie(UIDS_COOKIE, '', 0, false)]),
+  ...(partitionedUids === undefined ? [] : [setCookie(PARTITIONED_UIDS_COOKIE, '', 0, true)]),
 ]
+/** What lies under one site: a word about that site leaves the others their cookies. */
+export const siteCookies = (cookies: RequestCookies): RequestCookies => ({ ...cookies, visitor: undefined, uids: undefined })
 export const endOptOutCookie = (partitioned: boolean): string =>
   setCookie(partitioned ? SITE_OPT_OUT_COOKIE : OPT_OUT_COOKIE, '', 0, partitioned)

@@ -1,5 +1,5 @@
-// The keys of this installation: the ring that signs cookies, and the one under which opted-out ids are remembered. From the environment, or made once and
-// kept in the data directory, readable by its owner only.
+// The keys of this installation: the ring that signs cookies, the one under which opted-out ids are remembered, and the one that makes partners' ids. From
+// the environment, or made once and kept in the data directory, readable by its owner only.
 
 import { randomBytes } from 'node:crypto'
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -73,3 +73,7 @@ export function cookieKeys(data: string, fromEnvironment: readonly string[] | un
 /** It does not turn: an opt-out must be found again for 400 days. */
 export const tombstoneKey = (data: string, fromEnvironment: string | undefined): string =>
   fromEnvironment ?? readOrMake(data, 'tombstone.key', newKey)
+
+/** It does not turn: partners keep the ids that are made under it. */
+export const syncKey = (data: string, fromEnvironment: string | undefined): string =>
+  fromEnvironment ?? readOrMake(data, 'sync.key', newKey)

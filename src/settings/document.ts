@@ -15,7 +15,8 @@ export type Document = {
   locate(problem: Problem): ConfigError
 }
 
-const VARIABLE = /\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g
+/** `$${NAME}` is the text `${NAME}`: partners' macros look like variables. */
+const VARIABLE = /\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g
 
 export function parseConfigFile(file: string, text: string, environment: Readonly<Record<string, string | undefined>>): Document {
   const lines = new LineCounter()
@@ -32,6 +33,7 @@ export function parseConfigFile(file: string, text: string, environment: Readonl
     Scalar(key, node) {
       if (key === 'key' || typeof node.value !== 'string' || !node.value.includes('${')) return
       const text = node.value.replace(VARIABLE, (whole, name: string) => {
+        if (whole.startsWith('$$')) return whole.slice(1)
         const value = Object.hasOwn(environment, name) ? environment[name] : undefined
         if (value !== undefined) return value
         errors.push(at(node.range?.[0] ?? 0, `environment variable ${name} is not set`))

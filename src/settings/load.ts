@@ -1,10 +1,8 @@
 // config/ read once into one frozen value. Nothing runs on a broken configuration: all errors of all files come together.
 
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { join, relative, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import type { z } from 'zod'
 import type { ConsentPolicy } from '../consent/signals.ts'
-import { MadeleineError } from '../core/errors.ts'
 import type { AudienceId } from '../core/ids.ts'
 import { nearest } from '../core/nearest.ts'
 import { type PermissionSet, permissionSet } from '../core/permissions.ts'
@@ -12,13 +10,15 @@ import { listsOf } from '../rules/clauses.ts'
 import type { Problem } from '../rules/rule.ts'
 import type { Classify } from '../taxonomy/classify.ts'
 import type { Taxonomy } from '../taxonomy/tree.ts'
-import { type ConfigError, type Document, parseConfigFile } from './document.ts'
+import type { ConfigError, Document } from './document.ts'
+import { ConfigurationError, readDocument, readFiles, shownPath } from './files.ts'
 import { readItems } from './items.ts'
 import { type NodeAudience, nodeAudiences } from './nodes.ts'
+import { type Partner, readPartners } from './partners.ts'
 import { problemsOf } from './problems.ts'
 import { destinationSchema, settingsSchema, sourceSchema } from './schema.ts'
 import { type EventPlace, readSegments, type SegmentSettings, type Segments } from './segments.ts'
-import { readTaxonomies, TAXONOMY_TABLES, type TableFile, type TaxonomyFiles } from './taxonomy.ts'
+import { readTaxonomies } from './taxonomy.ts'
 
 export type Source = {
   readonly id: string
@@ -51,6 +51,11 @@ export type Settings = {
   /** Event names that rules ask for. */
   readonly named: readonly EventPlace[]
   readonly destinations: readonly Destination[]
+  readonly partners: ReadonlyMap<string, Partner>
+  /** Syncs that one page view may start. */
+  readonly syncsPerPage: number
+  /** By which signals are read where a request names no source. */
+  readonly consent: ConsentPolicy
   readonly retentionMs: number
   /** What building audiences may use in the engine. */
   readonly memoryBytes: number
@@ -62,6 +67,8 @@ export type Settings = {
   readonly noSignal: 'allow' | 'deny'
   readonly vendorId: number | undefined
   readonly allowedOrigins: readonly string[]
+  /** Origin at which browsers reach the collector; undefined: what they say it is. */
+  readonly publicUrl: string | undefined
   readonly trustedProxies: readonly string[]
   /** Absolute path of the operator's mmdb. */
   readonly geoDatabase: string | undefined
@@ -69,100 +76,6 @@ export type Settings = {
   readonly audienceTaxonomy: Taxonomy
   /** Undefined where no rule classifies. */
   readonly classify: Classify | undefined
-}
-
-export class ConfigurationError extends MadeleineError {
-  readonly errors: readonly ConfigError[]
-  constructor(errors: readonly ConfigError[]) {
-    super('configuration', errors.map(({ file, line, column, message }) => `${file}:${line}:${column}: ${message}`).join('\n'))
-    this.errors = errors
-  }
-}
-
-const FOLDERS = ['segments', 'destinations', 'taxonomy'] as const
-const NOT_YET = ['lookalikes'] as const
-const FILES = ['sources.yaml', 'settings.yaml'] as const
-/** Editors leave files with a leading dot beside the ones they edit. */
-const isYaml = (name: string): boolean => /^[^.].*\.ya?ml$/.test(name)
-
-/** Somebody's table under a name that would be passed over in silence. */
-const isTable = (name: string): boolean => /^[^.].*\.(tsv|csv|txt|xlsx?|ods)$/i.test(name)
-
-/** Undefined where the bytes are no text. Excel's "Unicode text" is UTF-16. */
-function decodeText(bytes: Buffer): string | undefined {
-  try {
-    return new TextDecoder(bytes[0] === 0xff && bytes[1] === 0xfe ? 'utf-16le' : 'utf-8', { fatal: true }).decode(bytes)
-  } catch {
-    return undefined
-  }
-}
-
-/** As short as it can be clicked: from here if it lies below, else in full. */
-export function shownPath(path: string): string {
-  const fromHere = relative(process.cwd(), path)
-  return fromHere.startsWith('..') ? resolve(path) : fromHere
-}
-
-/** Undefined, and an error more, where there is no such file. */
-function readDocument(
-  path: string,
-  environment: Readonly<Record<string, string | undefined>>,
-  errors: ConfigError[],
-): Document | undefined {
-  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
-    errors.push({ file: shownPath(path), line: 1, column: 1, message: 'is no file' })
-    return undefined
-  }
-  const document = parseConfigFile(shownPath(path), readFileSync(path, 'utf8'), environment)
-  errors.push(...document.errors)
-  return document
-}
-
-type Files = {
-  readonly documents: ReadonlyMap<string, Document>
-  readonly tables: TaxonomyFiles['tables']
-  readonly errors: ConfigError[]
-}
-
-function readFiles(directory: string, environment: Readonly<Record<string, string | undefined>>): Files {
-  if (!existsSync(directory) || !statSync(directory).isDirectory())
-    throw new ConfigurationError([{ file: directory, line: 1, column: 1, message: 'no such configuration directory' }])
-  const errors: ConfigError[] = []
-  const documents = new Map<string, Document>()
-  const shown = (name: string) => shownPath(join(directory, name))
-  const read = (name: string) => {
-    const document = readDocument(join(directory, name), environment, errors)
-    if (document) documents.set(name, document)
-  }
-  const listed = (folder: string, isWanted = isYaml) =>
-    existsSync(join(directory, folder)) ? readdirSync(join(directory, folder)).sort().filter(isWanted) : []
-  for (const name of readdirSync(directory).sort()) {
-    if ((FILES as readonly string[]).includes(name)) read(name)
-    else if (isYaml(name))
-      errors.push({
-        file: shown(name),
-        line: 1,
-        column: 1,
-        message: `unknown file; this version knows ${FILES.join(', ')} and the folders ${FOLDERS.join(', ')}`,
-      })
-  }
-  for (const folder of FOLDERS) for (const name of listed(folder)) read(join(folder, name))
-  for (const folder of NOT_YET)
-    for (const name of listed(folder))
-      errors.push({
-        file: shown(join(folder, name)),
-        line: 1,
-        column: 1,
-        message: `${folder} are not available in this version`,
-      })
-  const tables = new Map<(typeof TAXONOMY_TABLES)[number], TableFile>()
-  for (const name of listed('taxonomy', isTable)) {
-    const file = shown(join('taxonomy', name))
-    const known = TAXONOMY_TABLES.find((table) => table === name)
-    if (known) tables.set(known, { file, text: decodeText(readFileSync(join(directory, 'taxonomy', name))) })
-    else errors.push({ file, line: 1, column: 1, message: `unknown file; a taxonomy is called ${TAXONOMY_TABLES.join(' or ')}` })
-  }
-  return { documents, tables, errors }
 }
 
 function readGeneral(document: Document | undefined, errors: ConfigError[]): z.output<typeof settingsSchema> {
@@ -268,6 +181,7 @@ export function loadSettings(
   const lists = [...segments.segments.values()].flatMap(({ rule }) => listsOf(rule))
   const others = [...nodes.keys(), ...lists]
   const destinations = readDestinations(inFolder('destinations'), segments, others, general.privacy.minimum_export, errors)
+  const partners = readPartners(documents.get('partners.yaml'), errors)
   errors.push(...unknownPublisherSources(documents.get('settings.yaml'), general.tcf.publisher_mode, sources))
   if (errors.length > 0)
     throw new ConfigurationError(errors.sort((a, b) => a.file.localeCompare(b.file) || a.line - b.line || a.column - b.column))
@@ -288,6 +202,9 @@ export function loadSettings(
     warnings: segments.warnings,
     named: segments.named,
     destinations,
+    partners,
+    syncsPerPage: general.sync.per_page,
+    consent: { ...policy, publisherMode: false },
     retentionMs: general.retention,
     memoryBytes: general.segmenter.memory,
     budgetSeconds: general.segmenter.budget_seconds,
@@ -295,6 +212,7 @@ export function loadSettings(
     noSignal: general.consent.no_signal,
     vendorId: general.tcf.vendor_id,
     allowedOrigins: general.collector.allowed_origins,
+    publicUrl: general.collector.public_url,
     trustedProxies: general.collector.trusted_proxies,
     geoDatabase: general.geo && resolve(directory, general.geo.database),
     contentTaxonomy: taxonomies.content,

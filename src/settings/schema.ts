@@ -5,15 +5,16 @@ import { z } from 'zod'
 import { parseDuration, RETENTION_MAX_MS } from '../core/duration.ts'
 import { PERMISSIONS } from '../core/permissions.ts'
 import { TAXONOMY_ID } from '../taxonomy/tree.ts'
+import { parseOrigin } from './sync-template.ts'
 
-const text = z.string().min(1)
+export const text = z.string().min(1)
 const host = z.string().regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, 'a host name in lower case, without scheme, port or path')
 /** An id that YAML reads as a number where its quotes are forgotten. */
 const quoted = z
   .string({ error: ({ input }) => (typeof input === 'number' ? `ids are text: write "${input}" in quotes` : undefined) })
   .min(1)
 const audienceId = z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'an id is lower-case letters, digits and `-`, at most 64')
-const duration = z
+export const duration = z
   .string()
   .refine((value) => parseDuration(value) !== undefined, 'a duration is a whole number and m, h, d or w, such as 90d')
   .transform((value) => parseDuration(value) ?? 0)
@@ -40,7 +41,7 @@ export const sourceSchema = z.strictObject({
 })
 
 /** Vendor ids are 16 bits in every string of the framework. */
-const vendorId = z.number().int().min(1).max(65_535)
+export const vendorId = z.number().int().min(1).max(65_535)
 const country = z.string().regex(/^[A-Z]{2}$/, 'a country is two capital letters (ISO 3166-1), such as DE')
 
 function isNetwork(written: string): boolean {
@@ -69,9 +70,17 @@ export const settingsSchema = z.strictObject({
       allowed_origins: z
         .array(z.string().regex(/^https?:\/\/[^/]+$/, 'an origin is scheme and host, such as https://news.example'))
         .default([]),
+      public_url: z
+        .string()
+        .refine(
+          (written) => parseOrigin(written) === written,
+          'the origin at which browsers reach the collector, such as https://collector.example',
+        )
+        .optional(),
       rate_limit: z.strictObject({ per_address: zeroForNow.default(0), per_visitor: zeroForNow.default(0) }).optional(),
     })
     .default({ trusted_proxies: [], allowed_origins: [] }),
+  sync: z.strictObject({ per_page: z.number().int().min(0).max(50).default(5) }).default({ per_page: 5 }),
   privacy: z
     .strictObject({ minimum_report: wholeFromOne.default(50), minimum_export: wholeFromOne.default(100) })
     .default({ minimum_report: 50, minimum_export: 100 }),

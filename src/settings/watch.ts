@@ -4,7 +4,8 @@ import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf } from '../core/errors.ts'
 import { log } from '../core/log.ts'
-import { ConfigurationError, loadSettings, type Settings } from './load.ts'
+import { ConfigurationError } from './files.ts'
+import { loadSettings, type Settings } from './load.ts'
 
 /** Changes whenever a file does; cheap enough for every second. */
 function fingerprint(directory: string): string {

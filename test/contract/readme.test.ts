@@ -9,6 +9,8 @@ import { DROP_REASONS, REFUSAL_REASONS } from '../../src/collect/decide.ts'
 import { PIXEL_ROUTE } from '../../src/collect/pixel.ts'
 import { FIELD_TYPES } from '../../src/event/event.ts'
 import { loadSettings } from '../../src/settings/load.ts'
+import { SYNC_MACROS } from '../../src/settings/sync-template.ts'
+import { SYNC_OUTCOMES } from '../../src/sync/outcomes.ts'
 
 const readme = readFileSync('README.md', 'utf8')
 const section = (title: string): string => readme.split(/^##+ /m).find((text) => text.startsWith(title)) ?? ''
@@ -28,7 +30,7 @@ it('lists every command that --help lists, and no other', () => {
 })
 
 it('lists every route, and no other', () => {
-  const written = source('src/collect/app.ts', 'src/collect/opt-out-routes.ts')
+  const written = source('src/collect/app.ts', 'src/collect/opt-out-routes.ts', 'src/sync/routes.ts')
   const routes = [...written.matchAll(/app\.(get|post)\('([^']+)'/g)].map((match) => `${match[1]?.toUpperCase()} ${match[2]}`)
   routes.push(`GET ${PIXEL_ROUTE}`, 'GET /optout', 'GET /optin')
   const documented = [...section('Routes').matchAll(/`((?:GET|POST) \/[^`]*)`/g)].map((match) => match[1])
@@ -41,6 +43,18 @@ it('explains every reason for which an event is not kept, and no other', () => {
     .filter((line) => /^\| `[a-z]/.test(line))
     .flatMap((line) => [...(line.split('|')[1] ?? '').matchAll(/`([a-z_]+)`/g)].map((match) => match[1]))
   expect(new Set(documented)).toEqual(new Set([...DROP_REASONS, ...REFUSAL_REASONS]))
+})
+
+it('explains every outcome of a sync, and no other', () => {
+  const rows = section('Cookie sync')
+    .split('\n')
+    .filter((line) => /^\| `[a-z]/.test(line))
+  const documented = rows.flatMap((line) => [...(line.split('|')[1] ?? '').matchAll(/`([a-z_]+)`/g)].map((match) => match[1]))
+  expect(new Set(documented)).toEqual(new Set(SYNC_OUTCOMES))
+})
+
+it('names every macro of a sync address', () => {
+  for (const macro of SYNC_MACROS) expect(section('Cookie sync'), macro).toContain(`\`{${macro}}\``)
 })
 
 it('names every variable that the code reads, and no other', () => {
@@ -58,7 +72,7 @@ it('names every field of a rule', () => {
 it('has examples that are one valid configuration', () => {
   const directory = mkdtempSync(join(tmpdir(), 'readme-'))
   const blocks = [...readme.matchAll(/```yaml\n# (config\/\S+)\n([\s\S]*?)```/g)]
-  expect(blocks).toHaveLength(4)
+  expect(blocks).toHaveLength(5)
   for (const [, name = '', text = ''] of blocks) {
     mkdirSync(dirname(join(directory, name)), { recursive: true })
     writeFileSync(join(directory, name), text)
@@ -66,5 +80,6 @@ it('has examples that are one valid configuration', () => {
   const settings = loadSettings(join(directory, 'config'), {})
   expect([...settings.sources.keys()]).toEqual(['news', 'ads', 'panel'])
   expect(settings.segments.size).toBe(1)
+  expect([...settings.partners.keys()]).toEqual(['adnxs', 'exchange'])
   rmSync(directory, { recursive: true })
 })

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { DAY_MS } from '../../src/core/duration.ts'
-import { ConfigurationError, loadSettings } from '../../src/settings/load.ts'
+import { ConfigurationError } from '../../src/settings/files.ts'
+import { loadSettings } from '../../src/settings/load.ts'
 
 let directory: string
 beforeEach(() => {

@@ -18,6 +18,7 @@ const rule = (when: string): string => `segments: [{ id: a, when: ${when} }]`
 const FILES = [
   ['sources.json', 'sources.yaml'],
   ['settings.json', 'settings.yaml'],
+  ['partners.json', 'partners.yaml'],
   ...['segments', 'destinations', 'taxonomy'].flatMap((folder) =>
     readdirSync(join(root, 'config', folder)).map((name) => [`${folder}.json`, `${folder}/${name}`]),
   ),
@@ -75,6 +76,8 @@ describe('the schemas', () => {
     ['settings.json', 'consnet: {}'],
     ['settings.json', 'consent: { no_signal: maybe }'],
     ['destinations.json', 'destinations: [{ id: a, connector: ftp, settings: { path: x }, audiences: [{ audience: a }] }]'],
+    ['partners.json', 'partners: [{ id: adnxs, sync: { uid_macro: $UID } }]'],
+    ['partners.json', 'partners: [{ id: AdNxs }]'],
     ['taxonomy.json', 'classify: [{ url: "a.example/**" }]'],
   ])('%s refuses %s', (name, text) => {
     expect(accepts(name, text)).toBe(false)

@@ -4,7 +4,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { ConfigurationError, loadSettings } from '../../src/settings/load.ts'
+import { ConfigurationError } from '../../src/settings/files.ts'
+import { loadSettings } from '../../src/settings/load.ts'
 
 let directory: string
 beforeEach(() => {

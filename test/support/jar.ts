@@ -8,6 +8,8 @@ export type Jar = {
   readonly set: string[]
   readonly removed: string[]
   hit(parameters: Readonly<Record<string, string>>, headers?: Readonly<Record<string, string>>): Promise<Response>
+  /** A redirect to another host is not followed. */
+  get(path: string, headers?: Readonly<Record<string, string>>): Promise<Response>
   post(path: string, body: unknown, headers?: Readonly<Record<string, string>>): Promise<Response>
 }
 
@@ -26,6 +28,7 @@ export function openJar({ origin }: Pick<Serving, 'origin'>, options: JarOptions
     set: [],
     removed: [],
     hit: (parameters, headers = {}) => send(`/p.gif?${new URLSearchParams(parameters)}`, { headers }),
+    get: (path, headers = {}) => send(path, { headers }),
     post: (path, body, headers = {}) =>
       send(path, { method: 'POST', body: typeof body === 'string' ? body : JSON.stringify(body), headers }),
   }
@@ -53,8 +56,9 @@ export function openJar({ origin }: Pick<Serving, 'origin'>, options: JarOptions
         if (keeps(name, line)) jar.cookies.set(name, value)
       }
     }
-    if (response.status !== 302) return response
-    return send(new URL(response.headers.get('location') ?? '', origin + path).href.slice(origin.length), init)
+    const location = response.headers.get('location') ?? ''
+    if (response.status !== 302 || URL.canParse(location)) return response
+    return send(new URL(location, origin + path).href.slice(origin.length), init)
   }
   return jar
 }
