@@ -4,10 +4,11 @@ import { randomUUID } from 'node:crypto'
 import { mkdirSync, readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
-import { openPlaces } from './collect/address.ts'
+import { openPlaces, trustedProxies } from './collect/address.ts'
 import { makeCollector } from './collect/collector.ts'
 import { makeCounts } from './collect/counts.ts'
 import { makeRecentRefusals } from './collect/opt-out.ts'
+import { makeRateLimiter } from './collect/rate-limit.ts'
 import { policyInTag } from './collect/tag.ts'
 import { causeOf, MadeleineError, messageOf } from './core/errors.ts'
 import { log } from './core/log.ts'
@@ -196,7 +197,8 @@ export async function openCollector(environment: Environment, settings: Settings
   let spool: Spool | undefined
   let share: TombstoneShare | undefined
   // Read before anything is opened: a database that cannot be read is a mistake to be told at once.
-  const locate = openPlaces(settings.geoDatabase, settings.trustedProxies)
+  const trusted = trustedProxies(settings.trustedProxies)
+  const locate = openPlaces(settings.geoDatabase, trusted)
   try {
     spool = await openSpool({ data: environment.data, store, now, prepare })
     await prepare().catch((error: unknown) => {
@@ -220,6 +222,7 @@ export async function openCollector(environment: Environment, settings: Settings
       recentRefusals: makeRecentRefusals(),
       shareTombstones: shared.tell,
       locate,
+      limiter: makeRateLimiter(settings.rateLimits, trusted, () => performance.now()),
       apiKey: environment.apiKey,
       tag: policyInTag(readFileSync(distFile('t.js'), 'utf8'), settings),
       now,

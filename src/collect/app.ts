@@ -23,7 +23,7 @@ import { serverEvent } from './server-event.ts'
 export type Env = { Bindings: HttpBindings }
 
 export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
-  const { settings, spool, now, counts, locate, tombstones } = parts
+  const { settings, spool, now, counts, tombstones } = parts
   const app = new Hono<Env>()
 
   type Refusal = { readonly index: number; readonly field: string; readonly reason: string; readonly message: string }
@@ -94,7 +94,7 @@ export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
     const { headers } = c.env.incoming
     const answerHeaders = { ...NOT_CACHED, ...corsHeaders(headers.origin) }
     const keyed = hasKey(headers.authorization)
-    const browser = readBrowserRequest(c.env.incoming, keyed, locate)
+    const browser = readBrowserRequest(c.env.incoming, keyed, parts)
     const items = await readEvents(c, { sender: 'browser', keyed, heard: browser.heard, nowMs })
     if (!Array.isArray(items)) return items as Response
     const hit = resolveHit(items, browser, parts, { round: 'impossible', nowMs })

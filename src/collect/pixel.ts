@@ -40,14 +40,14 @@ export function makePixel(
   parts: CollectorParts,
   hasKey: HasKey,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
-  const { settings, now, counts, locate } = parts
+  const { settings, now, counts } = parts
   return async (request, response) => {
     if (request.method === 'HEAD') return image(response, 200, []) // asks for headers only: nobody has seen a page
     const nowMs = now()
     counts.requests.add('p.gif')
     const { headers, url = '' } = request
     const keyed = headers.authorization !== undefined && hasKey(headers.authorization)
-    const browser = readBrowserRequest(request, keyed, locate)
+    const browser = readBrowserRequest(request, keyed, parts)
     const query = url.slice(PIXEL_ROUTE.length + 1)
     const { given, round } = readPixelQuery(query)
     const { heard, dropped } = browser

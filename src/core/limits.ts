@@ -33,6 +33,8 @@ export const LIMITS = {
   /** Pages whose parsed form is kept, and the longest address worth keeping: some 5 MB at the most. */
   pagesCached: 10_000,
   pageCachedChars: 256,
+  /** Networks, and visitors, whose rate is followed: some 20 MB at the most. One that is pushed out begins anew, so a limit only ever lets more through. */
+  rateBuckets: 100_000,
   /** `ts` may lie this far ahead of our clock (contract 3). */
   futureMs: 5 * 60_000,
 } as const

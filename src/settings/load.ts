@@ -63,6 +63,8 @@ export type Settings = {
   readonly vendorId: number | undefined
   readonly allowedOrigins: readonly string[]
   readonly trustedProxies: readonly string[]
+  /** Events a second; 0 is off. */
+  readonly rateLimits: { readonly perAddress: number; readonly perVisitor: number }
   /** Absolute path of the operator's mmdb. */
   readonly geoDatabase: string | undefined
   readonly contentTaxonomy: Taxonomy
@@ -296,6 +298,10 @@ export function loadSettings(
     vendorId: general.tcf.vendor_id,
     allowedOrigins: general.collector.allowed_origins,
     trustedProxies: general.collector.trusted_proxies,
+    rateLimits: {
+      perAddress: general.collector.rate_limit.per_address,
+      perVisitor: general.collector.rate_limit.per_visitor,
+    },
     geoDatabase: general.geo && resolve(directory, general.geo.database),
     contentTaxonomy: taxonomies.content,
     audienceTaxonomy: taxonomies.audience,

@@ -27,8 +27,7 @@ const size = z
     return Number(number) * UNIT_BYTES[unit as keyof typeof UNIT_BYTES]
   })
   .refine((bytes) => bytes >= 256 * 1024 ** 2, 'at least 256MiB')
-/** Known to the contract, built later: only the value that changes nothing is taken, so that nobody relies on what is not there. */
-const zeroForNow = z.literal(0, 'rate limits are not available in this version: 0 (off) is the only value')
+const eventsASecond = z.number().int('events a second, a whole number; 0 is off').min(0).max(1_000_000).default(0)
 
 export const sourceId = /^[a-z0-9][a-z0-9_-]{0,63}$/
 
@@ -69,9 +68,11 @@ export const settingsSchema = z.strictObject({
       allowed_origins: z
         .array(z.string().regex(/^https?:\/\/[^/]+$/, 'an origin is scheme and host, such as https://news.example'))
         .default([]),
-      rate_limit: z.strictObject({ per_address: zeroForNow.default(0), per_visitor: zeroForNow.default(0) }).optional(),
+      rate_limit: z
+        .strictObject({ per_address: eventsASecond, per_visitor: eventsASecond })
+        .default({ per_address: 0, per_visitor: 0 }),
     })
-    .default({ trusted_proxies: [], allowed_origins: [] }),
+    .default({ trusted_proxies: [], allowed_origins: [], rate_limit: { per_address: 0, per_visitor: 0 } }),
   privacy: z
     .strictObject({ minimum_report: wholeFromOne.default(50), minimum_export: wholeFromOne.default(100) })
     .default({ minimum_report: 50, minimum_export: 100 }),

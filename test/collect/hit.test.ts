@@ -20,7 +20,12 @@ const settings = { sources: sourcesOf([{ id: 'site' }, { id: 'shop' }]), retenti
 
 function open() {
   const signer = makeSigner(() => ['a key of thirty-two characters..'])
-  const parts: HitParts = { signer, tombstones: makeTombstones('another key'), recentRefusals: makeRecentRefusals() }
+  const parts: HitParts = {
+    signer,
+    tombstones: makeTombstones('another key'),
+    recentRefusals: makeRecentRefusals(),
+    limiter: undefined,
+  }
   return {
     parts,
     cookieOf: (visitor = newVisitor(), name = '__Host-mid') => ({ visitor, cookie: `${name}=${signer.sign(visitor, now)}` }),
