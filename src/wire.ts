@@ -7,7 +7,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { openPlaces, trustedProxies } from './collect/address.ts'
 import { makeCollector } from './collect/collector.ts'
 import { makeCounts } from './collect/counts.ts'
+import { followKnownOrders, type KnownOrders } from './collect/known-orders.ts'
 import { makeRecentRefusals } from './collect/opt-out.ts'
+import { makeOrders } from './collect/orders.ts'
 import { makeRateLimiter } from './collect/rate-limit.ts'
 import { policyInTag } from './collect/tag.ts'
 import { causeOf, MadeleineError, messageOf } from './core/errors.ts'
@@ -161,6 +163,8 @@ export async function openSegmenter(environment: Environment, signal: AbortSigna
   }
 }
 
+/** A start does not wait longer for the orders of a very large store: what is missing then is known soon after. */
+const ORDERS_MAX_MS = 10_000
 const EXPIRE_EVERY_MS = 3_600_000
 const TICK_EVERY_MS = 1_000
 const REFRESH_MAX_MS = 15_000
@@ -196,11 +200,13 @@ export async function openCollector(environment: Environment, settings: Settings
   }
   let spool: Spool | undefined
   let share: TombstoneShare | undefined
+  let knownOrders: KnownOrders | undefined
+  const orders = makeOrders(settings.retentionMs)
   // Read before anything is opened: a database that cannot be read is a mistake to be told at once.
   const trusted = trustedProxies(settings.trustedProxies)
   const locate = openPlaces(settings.geoDatabase, trusted)
   try {
-    spool = await openSpool({ data: environment.data, store, now, prepare })
+    spool = await openSpool({ data: environment.data, store, now, prepare, onLeftOrder: orders.remember })
     await prepare().catch((error: unknown) => {
       if (environment.clickhouseUrl === undefined || !(error instanceof MadeleineError && error.code === 'store_unreachable'))
         throw error
@@ -213,10 +219,17 @@ export async function openCollector(environment: Environment, settings: Settings
     if (isPrepared)
       await shared.load().catch((error: unknown) => log.warn({ cause: causeOf(error) }, 'opt-outs cannot be read yet'))
     tombstones.load(opened.leftTombstones, now())
+    const followed = followKnownOrders({ orders, store, retentionMs: settings.retentionMs, now })
+    knownOrders = followed
+    if (isPrepared)
+      await Promise.race([followed.load(), delay(ORDERS_MAX_MS, undefined, { ref: false })]).catch((error: unknown) =>
+        log.warn({ cause: causeOf(error) }, 'orders in the store cannot be read yet'),
+      )
     let keys = cookieKeys(environment.data, environment.cookieKeys, now())
     const handle = makeCollector({
       settings,
       spool,
+      orders,
       signer: makeSigner(() => keys),
       tombstones,
       recentRefusals: makeRecentRefusals(),
@@ -251,6 +264,7 @@ export async function openCollector(environment: Environment, settings: Settings
       store,
       async close(withinMs) {
         clearInterval(expiring)
+        followed.close()
         const stopped = segmenter.stop(SEGMENTER_CLOSE_MS) // beside the shipping, which needs the engine
         await shared.close()
         await opened.close(withinMs)
@@ -259,6 +273,7 @@ export async function openCollector(environment: Environment, settings: Settings
       },
     }
   } catch (error) {
+    knownOrders?.close()
     await share?.close()
     await spool?.close(0)
     await store.close()

@@ -97,8 +97,8 @@ export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
     const browser = readBrowserRequest(c.env.incoming, keyed, parts)
     const items = await readEvents(c, { sender: 'browser', keyed, heard: browser.heard, nowMs })
     if (!Array.isArray(items)) return items as Response
-    const hit = resolveHit(items, browser, parts, { round: 'impossible', nowMs })
-    if (!(await keep(parts, hit, nowMs))) return notKept(c, answerHeaders)
+    const hit = await keep(parts, resolveHit(items, browser, parts, { round: 'impossible', nowMs }), nowMs)
+    if (!hit) return notKept(c, answerHeaders)
     const response = c.body(null, 204, answerHeaders)
     for (const cookie of hit.setCookies) response.headers.append('set-cookie', cookie)
     return response
@@ -123,8 +123,8 @@ export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
         signals.push({ ...decision.refused, visitor, permissions: 0, receivers: [] })
     }
     const notes = signals.length > 0 ? { signals } : undefined
-    if (!(await keep(parts, { events, notes, decisions, foreignCookies: 0, askAgain: false }, nowMs)))
-      return notKept(c, NOT_CACHED)
+    const hit = { events, notes, decisions, foreignCookies: 0, askAgain: false, setCookies: [], identity: undefined }
+    if (!(await keep(parts, hit, nowMs))) return notKept(c, NOT_CACHED)
     return c.body(null, 204, NOT_CACHED)
   })
 
@@ -154,7 +154,7 @@ export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
   })
   app.get('/healthz', (c) => c.text('ok\n'))
   app.get('/metrics', async (c) =>
-    c.body(await metricsText(counts, spool.counts, parts.tombstones.size), 200, {
+    c.body(await metricsText(counts, spool.counts, parts.tombstones.size, parts.orders.size), 200, {
       'content-type': 'text/plain; version=0.0.4; charset=utf-8',
     }),
   )

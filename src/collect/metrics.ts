@@ -20,7 +20,12 @@ function* labelled(tally: Tally, label: (text: string) => Record<string, string>
   for (const [text, n] of tally.entries()) yield [label(text), n]
 }
 
-export function metricsText(counts: CollectCounts, shipped: Shipper['counts'], tombstones: number): Promise<string> {
+export function metricsText(
+  counts: CollectCounts,
+  shipped: Shipper['counts'],
+  tombstones: number,
+  orders: number,
+): Promise<string> {
   const registry = new Registry()
   counter(
     registry,
@@ -73,6 +78,7 @@ export function metricsText(counts: CollectCounts, shipped: Shipper['counts'], t
   new Gauge({ name: 'madeleine_spool_files_waiting', help: 'Closed spool files not yet stored', registers: [registry] }).set(
     shipped.filesWaiting,
   )
+  new Gauge({ name: 'madeleine_orders_known', help: 'Orders that would not convert again', registers: [registry] }).set(orders)
   new Gauge({ name: 'madeleine_opted_out_ids', help: 'Ids known to have opted out', registers: [registry] }).set(tombstones)
   return registry.metrics()
 }

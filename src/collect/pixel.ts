@@ -55,10 +55,11 @@ export function makePixel(
     const decision =
       dropped === undefined || dropped === 'opt_out' ? decideEvent(input, settings) : ({ kind: 'drop', reason: dropped } as const)
     const hit = resolveHit([{ decision, given }], browser, parts, { round, nowMs })
-    if (!(await keep(parts, hit, nowMs))) return image(response, 503, [])
-    if (!hit.askAgain) return image(response, 200, hit.setCookies)
+    const kept = await keep(parts, hit, nowMs)
+    if (!kept) return image(response, 503, [])
+    if (!kept.askAgain) return image(response, 200, kept.setCookies)
     // Relative, so that it is this very address behind any proxy, and no other.
     const location = `p.gif?${query}${query === '' ? '' : '&'}${ROUND_PARAMETER}=1`
-    response.writeHead(302, { ...NOT_CACHED, location, 'set-cookie': [...hit.setCookies], 'content-length': '0' }).end()
+    response.writeHead(302, { ...NOT_CACHED, location, 'set-cookie': [...kept.setCookies], 'content-length': '0' }).end()
   }
 }
