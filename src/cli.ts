@@ -105,6 +105,16 @@ export async function run(argv: readonly string[]): Promise<number> {
     .action(async (text: string, flags: Flags & { since?: string }) =>
       finish(await (await import('./commands/history.ts')).history(text, flags), flags),
     )
+  command('link', 'a measured link: /click with a signed target')
+    .requiredOption('--url <url>', 'where the click leads')
+    .requiredOption('--source <id>', 'what it is counted for')
+    .option('--campaign <text>')
+    .option('--creative <text>')
+    .option('--placement <text>')
+    .option('--base <url>', 'where the collector is reached, such as https://px.example')
+    .action(async (flags: import('./commands/link.ts').LinkFlags) =>
+      finish((await import('./commands/link.ts')).link(flags), flags),
+    )
   command('export [destination...]', 'deliver what changed')
     .option('--full', 'the whole audience instead of the changes')
     .option('--dry-run', 'say what would be delivered, deliver nothing')

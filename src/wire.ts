@@ -18,7 +18,7 @@ import { applyRetention, expireOverdue, migrate } from './engine/migrate.ts'
 import { distFile } from './engine/package-files.ts'
 import { openStore, type Store } from './engine/store.ts'
 import { makeSigner } from './identity/cookie.ts'
-import { cookieKeys, tombstoneKey } from './identity/key.ts'
+import { cookieKeys, linkKey, tombstoneKey } from './identity/key.ts'
 import { shareTombstones, type TombstoneShare } from './identity/share.ts'
 import { makeTombstones, type Tombstones } from './identity/tombstones.ts'
 import { type BuildResult, buildAudiences, chooseAudiences } from './membership/build.ts'
@@ -237,6 +237,7 @@ export async function openCollector(environment: Environment, settings: Settings
       locate,
       limiter: makeRateLimiter(settings.rateLimits, trusted, () => performance.now()),
       apiKey: environment.apiKey,
+      linkKey: linkKey(environment.data, environment.linkKey),
       tag: policyInTag(readFileSync(distFile('t.js'), 'utf8'), settings),
       now,
       counts: makeCounts(),

@@ -1,6 +1,7 @@
 // What the collector's answers have in common: headers, the image, and the making durable that every yes waits for.
 
 import { createHash, timingSafeEqual } from 'node:crypto'
+import type { Context } from 'hono'
 import { messageOf } from '../core/errors.ts'
 import { log } from '../core/log.ts'
 import { isOrder, orderOf } from '../event/order.ts'
@@ -21,6 +22,8 @@ export type CollectorParts = HitParts & {
   /** Tells other collectors of an opt-out. */
   readonly shareTombstones: (tombstones: readonly Tombstone[]) => void
   readonly orders: Orders
+  /** Signs measured links. */
+  readonly linkKey: string
   readonly tag: string
   readonly now: () => number
   readonly counts: CollectCounts
@@ -41,6 +44,9 @@ export const NOT_CACHED = {
 }
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+
+export const needsKey = (c: Context): Response =>
+  c.json({ error: 'this route needs Authorization: Bearer and the API key' }, 401, { ...NOT_CACHED, connection: 'close' })
 
 export type HasKey = (authorization: string | undefined) => boolean
 

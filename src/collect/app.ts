@@ -9,8 +9,9 @@ import { parseVisitorId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import { log } from '../core/log.ts'
 import type { Event } from '../event/event.ts'
-import { type CollectorParts, type HasKey, keep, NOT_CACHED } from './answer.ts'
+import { type CollectorParts, type HasKey, keep, NOT_CACHED, needsKey } from './answer.ts'
 import { parseBody, readBodyText } from './body.ts'
+import { addClickRoutes } from './click.ts'
 import { countDecision } from './counts.ts'
 import { type Decision, decideEvent, type Heard, type Sender } from './decide.ts'
 import { explainHit, parseExplained } from './explain.ts'
@@ -27,8 +28,6 @@ export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
   const app = new Hono<Env>()
 
   type Refusal = { readonly index: number; readonly field: string; readonly reason: string; readonly message: string }
-  const needsKey = (c: Context<Env>) =>
-    c.json({ error: 'this route needs Authorization: Bearer and the API key' }, 401, { ...NOT_CACHED, connection: 'close' })
   const refuse = (c: Context<Env>, refusal: Refusal) =>
     c.json({ error: `event ${refusal.index}: ${refusal.field} ${refusal.message}`, ...refusal }, 400, NOT_CACHED)
 
@@ -140,6 +139,7 @@ export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
   })
 
   addOptOutRoutes(app, parts)
+  addClickRoutes(app, parts, hasKey)
 
   const tagTag = `"${createHash('sha256').update(parts.tag).digest('base64url').slice(0, 20)}"`
   app.get('/t.js', (c) => {

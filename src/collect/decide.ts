@@ -19,6 +19,7 @@ export const DROP_REASONS = [
   'no_id',
   'rate_limited',
   'duplicate_order',
+  'not_durable',
 ] as const
 export type DropReason = (typeof DROP_REASONS)[number]
 
@@ -30,6 +31,7 @@ export const REFUSAL_REASONS = [
   'too_old',
   'in_future',
   'body_too_large',
+  'link_invalid',
 ] as const
 export type RefusalReason = (typeof REFUSAL_REASONS)[number]
 

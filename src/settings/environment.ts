@@ -17,6 +17,8 @@ export type Environment = {
   readonly cookieKeys: readonly string[] | undefined
   /** Opted-out ids are remembered under it; absent: a key of its own in the data directory. */
   readonly tombstoneKey: string | undefined
+  /** Signs measured links; absent: a key of its own in the data directory. */
+  readonly linkKey: string | undefined
 }
 
 export function readEnvironment(
@@ -45,6 +47,9 @@ export function readEnvironment(
   const tombstoneKey = get('MADELEINE_TOMBSTONE_KEY')
   if (tombstoneKey !== undefined && tombstoneKey.length < 32)
     throw new MadeleineError('usage', 'MADELEINE_TOMBSTONE_KEY must have 32 characters or more')
+  const linkKey = get('MADELEINE_LINK_KEY')
+  if (linkKey !== undefined && linkKey.length < 32)
+    throw new MadeleineError('usage', 'MADELEINE_LINK_KEY must have 32 characters or more')
   return {
     port: Number(port),
     config: resolve(flags.config ?? get('MADELEINE_CONFIG') ?? './config'),
@@ -54,5 +59,6 @@ export function readEnvironment(
     redisUrl,
     cookieKeys,
     tombstoneKey,
+    linkKey,
   }
 }
