@@ -15,16 +15,19 @@ import { policyInTag } from './collect/tag.ts'
 import { causeOf, MadeleineError, messageOf } from './core/errors.ts'
 import { log } from './core/log.ts'
 import { applyRetention, expireOverdue, migrate } from './engine/migrate.ts'
-import { distFile } from './engine/package-files.ts'
+import { distFile, packageVersion } from './engine/package-files.ts'
+import { watchReach } from './engine/reach.ts'
 import { openStore, type Store } from './engine/store.ts'
 import { makeSigner } from './identity/cookie.ts'
 import { cookieKeys, linkKey, tombstoneKey } from './identity/key.ts'
 import { shareTombstones, type TombstoneShare } from './identity/share.ts'
 import { makeTombstones, type Tombstones } from './identity/tombstones.ts'
+import { startMonitor } from './insight/monitor.ts'
 import { type BuildResult, buildAudiences, chooseAudiences } from './membership/build.ts'
 import { makeLeader, refuseBesideLeader } from './membership/leader.ts'
 import { audiencesOf, readImportedLists } from './membership/lists.ts'
 import { type BuildRequest, buildOnce, refreshThroughServer, waitForSegmenter } from './membership/office.ts'
+import type { SegmenterReport } from './membership/report.ts'
 import { type Audiences, makeSegmenter } from './membership/segmenter.ts'
 import { startThread } from './membership/thread.ts'
 import type { Environment } from './settings/environment.ts'
@@ -119,11 +122,17 @@ export type Collector = {
   handle(request: IncomingMessage, response: ServerResponse): void
   readonly spool: Spool
   readonly store: Store
+  /** From now on it says that it is not ready, and answers all the same. */
+  stopping(): void
   close(withinMs: number): Promise<void>
 }
 
 /** Refreshes memberships until it is told to stop: in a thread of its own, so that the collector answers meanwhile. */
-export async function openSegmenter(environment: Environment, signal: AbortSignal): Promise<void> {
+export async function openSegmenter(
+  environment: Environment,
+  signal: AbortSignal,
+  report: (report: SegmenterReport) => void,
+): Promise<void> {
   const settings = loadSettings(environment.config, process.env)
   const watched = watchSettings(environment.config, settings, process.env)
   const store = openDataStore(environment)
@@ -137,7 +146,7 @@ export async function openSegmenter(environment: Environment, signal: AbortSigna
   const { memoryBytes, budgetSeconds } = settings
   // The embedded engine has one owner, which the office is about.
   const leader = environment.clickhouseUrl === undefined ? undefined : makeLeader(store, randomUUID())
-  const segmenter = makeSegmenter({ store, audiences, limits: { memoryBytes }, budgetSeconds, now, leader })
+  const segmenter = makeSegmenter({ store, audiences, limits: { memoryBytes }, budgetSeconds, now, leader, report })
   async function onCommand(path: string, body: string): Promise<string> {
     if (path === '/refresh') {
       // A first build may take minutes: whoever asks then is answered with what there is.
@@ -163,8 +172,6 @@ export async function openSegmenter(environment: Environment, signal: AbortSigna
   }
 }
 
-/** A start does not wait longer for the orders of a very large store: what is missing then is known soon after. */
-const ORDERS_MAX_MS = 10_000
 const EXPIRE_EVERY_MS = 3_600_000
 const TICK_EVERY_MS = 1_000
 const REFRESH_MAX_MS = 15_000
@@ -191,7 +198,7 @@ export async function expireUnlessServed(environment: Environment, store: Store,
  * wait in the spool until it is back.
  */
 export async function openCollector(environment: Environment, settings: Settings): Promise<Collector> {
-  const store = openDataStore(environment)
+  const { store, reach } = watchReach(openDataStore(environment), now)
   let isPrepared = false
   const prepare = async (): Promise<void> => {
     if (isPrepared) return
@@ -219,13 +226,22 @@ export async function openCollector(environment: Environment, settings: Settings
     if (isPrepared)
       await shared.load().catch((error: unknown) => log.warn({ cause: causeOf(error) }, 'opt-outs cannot be read yet'))
     tombstones.load(opened.leftTombstones, now())
-    const followed = followKnownOrders({ orders, store, retentionMs: settings.retentionMs, now })
-    knownOrders = followed
-    if (isPrepared)
-      await Promise.race([followed.load(), delay(ORDERS_MAX_MS, undefined, { ref: false })]).catch((error: unknown) =>
-        log.warn({ cause: causeOf(error) }, 'orders in the store cannot be read yet'),
-      )
+    knownOrders = followKnownOrders({ orders, store, retentionMs: settings.retentionMs, now })
+    if (isPrepared) await knownOrders.first()
     let keys = cookieKeys(environment.data, environment.cookieKeys, now())
+    const counts = makeCounts()
+    const monitor = startMonitor({
+      counts,
+      tombstones,
+      orders,
+      sources: settings.sources.values(),
+      data: environment.data,
+      spool,
+      store,
+      reach,
+      version: packageVersion(),
+      now,
+    })
     const handle = makeCollector({
       settings,
       spool,
@@ -240,7 +256,9 @@ export async function openCollector(environment: Environment, settings: Settings
       linkKey: linkKey(environment.data, environment.linkKey),
       tag: policyInTag(readFileSync(distFile('t.js'), 'utf8'), settings),
       now,
-      counts: makeCounts(),
+      counts,
+      metrics: monitor.metrics,
+      readiness: monitor.readiness,
     })
     const expireAll = async (): Promise<void> => {
       try {
@@ -257,15 +275,17 @@ export async function openCollector(environment: Environment, settings: Settings
     }
     const expiring = setInterval(expireAll, EXPIRE_EVERY_MS)
     expiring.unref()
-    const segmenter = startThread(distFile('segmenter-thread.js'), environment)
+    const segmenter = startThread(distFile('segmenter-thread.js'), environment, monitor.onReport)
     if (isPrepared) void expireAll() // beside the collecting: a large partition takes minutes to rewrite
     return {
       handle,
       spool: opened,
       store,
+      stopping: monitor.stopping,
       async close(withinMs) {
         clearInterval(expiring)
-        followed.close()
+        knownOrders?.close()
+        monitor.close()
         const stopped = segmenter.stop(SEGMENTER_CLOSE_MS) // beside the shipping, which needs the engine
         await shared.close()
         await opened.close(withinMs)

@@ -13,10 +13,11 @@ import type { DecideSettings } from './decide.ts'
 import type { Hit, HitParts } from './hit.ts'
 import { takeBack } from './opt-out.ts'
 import type { Orders, Reservation } from './orders.ts'
+import type { Readiness } from './ready.ts'
 
 export type CollectorParts = HitParts & {
   readonly settings: DecideSettings & { readonly allowedOrigins: readonly string[] }
-  readonly spool: Pick<Spool, 'append' | 'counts'>
+  readonly spool: Pick<Spool, 'append'>
   readonly apiKey: string | undefined
   readonly locate: Locate
   /** Tells other collectors of an opt-out. */
@@ -27,6 +28,9 @@ export type CollectorParts = HitParts & {
   readonly tag: string
   readonly now: () => number
   readonly counts: CollectCounts
+  /** As Prometheus text. */
+  readonly metrics: () => Promise<string>
+  readonly readiness: () => Promise<Readiness>
 }
 
 /** The smallest transparent GIF: an image, because `<img>` fires `error` on an empty answer. */
@@ -84,12 +88,14 @@ export async function keep<K extends Kept>(parts: CollectorParts, asked: K, nowM
   } catch (error) {
     reservation?.release()
     log.error({ err: messageOf(error) }, 'events refused: the spool cannot be written')
+    counts.refused++
+    counts.refusedMs = nowMs
     if (hit.notes) takeBack(hit.notes, parts, nowMs)
     return undefined
   }
   if (hit.notes?.tombstones) shareTombstones(hit.notes.tombstones)
   counts.foreignCookies += hit.foreignCookies
   if (hit.askAgain) counts.askedAgain++
-  else for (const decision of hit.decisions) countDecision(counts, decision)
+  else for (const decision of hit.decisions) countDecision(counts, decision, nowMs)
   return hit
 }

@@ -16,7 +16,6 @@ import { countDecision } from './counts.ts'
 import { type Decision, decideEvent, type Heard, type Sender } from './decide.ts'
 import { explainHit, parseExplained } from './explain.ts'
 import { type HitItem, resolveHit } from './hit.ts'
-import { metricsText } from './metrics.ts'
 import { addOptOutRoutes } from './opt-out-routes.ts'
 import { readBrowserRequest } from './request.ts'
 import { serverEvent } from './server-event.ts'
@@ -24,7 +23,7 @@ import { serverEvent } from './server-event.ts'
 export type Env = { Bindings: HttpBindings }
 
 export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
-  const { settings, spool, now, counts, tombstones } = parts
+  const { settings, now, counts, tombstones } = parts
   const app = new Hono<Env>()
 
   type Refusal = { readonly index: number; readonly field: string; readonly reason: string; readonly message: string }
@@ -64,7 +63,7 @@ export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
     const items = body.events.map((given) => ({ given, decision: decideInBody(given, sent, referer) }))
     for (const [index, { decision }] of items.entries()) {
       if (decision.kind !== 'refused') continue
-      countDecision(counts, decision)
+      countDecision(counts, decision, sent.nowMs)
       return refuse(c, { index, field: decision.field, reason: decision.reason, message: decision.message })
     }
     return items
@@ -153,8 +152,12 @@ export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
     return c.env.incoming.headers['if-none-match'] === tagTag ? c.body(null, 304, headers) : c.body(parts.tag, 200, headers)
   })
   app.get('/healthz', (c) => c.text('ok\n'))
+  app.get('/readyz', async (c) => {
+    const readiness = await parts.readiness()
+    return c.json(readiness, readiness.ready ? 200 : 503, NOT_CACHED)
+  })
   app.get('/metrics', async (c) =>
-    c.body(await metricsText(counts, spool.counts, parts.tombstones.size, parts.orders.size), 200, {
+    c.body(await parts.metrics(), 200, {
       'content-type': 'text/plain; version=0.0.4; charset=utf-8',
     }),
   )

@@ -47,7 +47,7 @@ export function addClickRoutes(app: Hono<Env>, parts: CollectorParts, hasKey: Ha
     if (kept) return kept.setCookies
     // Nobody comes back with a click, as a page does with its events.
     for (const lost of hit.decisions)
-      countDecision(counts, lost.kind === 'event' ? { kind: 'drop', reason: 'not_durable' } : lost)
+      countDecision(counts, lost.kind === 'event' ? { kind: 'drop', reason: 'not_durable' } : lost, nowMs)
     return []
   }
 

@@ -1,6 +1,7 @@
 // Orders in the store, read when a collector starts and again and again: another collector's, and imported ones. Where the store is away they are read once it
 // answers, and until then those that came in here are known.
 
+import { setTimeout as delay } from 'node:timers/promises'
 import { causeOf } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { log } from '../core/log.ts'
@@ -12,10 +13,13 @@ import type { Orders } from './orders.ts'
 const ASK_EVERY_MS = 5_000
 /** A row is inserted and seen within this, whatever the load (membership/ticks.ts keeps to the same). */
 const MARGIN_MS = 120_000
+const FIRST_MAX_MS = 10_000
 
 export type KnownOrders = {
   /** Asks the store now; rejects where it cannot be asked. */
   load(): Promise<void>
+  /** For a start: as long as it is worth waiting. What is missing then is known soon after. */
+  first(): Promise<void>
   close(): void
 }
 
@@ -87,5 +91,15 @@ export function followKnownOrders(options: {
   }, ASK_EVERY_MS)
   asking.unref()
 
-  return { load, close: () => clearInterval(asking) }
+  return {
+    load,
+    async first() {
+      try {
+        await Promise.race([load(), delay(FIRST_MAX_MS, undefined, { ref: false })])
+      } catch (error) {
+        log.warn({ cause: causeOf(error) }, 'orders in the store cannot be read yet')
+      }
+    },
+    close: () => clearInterval(asking),
+  }
 }

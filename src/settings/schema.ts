@@ -2,7 +2,7 @@
 
 import { isIP } from 'node:net'
 import { z } from 'zod'
-import { parseDuration, RETENTION_MAX_MS } from '../core/duration.ts'
+import { HOUR_MS, parseDuration, RETENTION_MAX_MS } from '../core/duration.ts'
 import { PERMISSIONS } from '../core/permissions.ts'
 import { TAXONOMY_ID } from '../taxonomy/tree.ts'
 
@@ -36,6 +36,7 @@ export const sourceSchema = z.strictObject({
   name: text.optional(),
   hosts: z.array(host).min(1).optional(),
   permissions: z.array(z.enum(PERMISSIONS)).default([...PERMISSIONS]),
+  silent_after: duration.optional(),
 })
 
 /** Vendor ids are 16 bits in every string of the framework. */
@@ -71,8 +72,9 @@ export const settingsSchema = z.strictObject({
       rate_limit: z
         .strictObject({ per_address: eventsASecond, per_visitor: eventsASecond })
         .default({ per_address: 0, per_visitor: 0 }),
+      silent_after: duration.default(HOUR_MS),
     })
-    .default({ trusted_proxies: [], allowed_origins: [], rate_limit: { per_address: 0, per_visitor: 0 } }),
+    .default({ trusted_proxies: [], allowed_origins: [], rate_limit: { per_address: 0, per_visitor: 0 }, silent_after: HOUR_MS }),
   privacy: z
     .strictObject({ minimum_report: wholeFromOne.default(50), minimum_export: wholeFromOne.default(100) })
     .default({ minimum_report: 50, minimum_export: 100 }),
