@@ -25,7 +25,7 @@ export type Monitor = {
   close(): void
 }
 
-const LISTEN_EVERY_MS = 10_000
+const LISTEN_EVERY_MS = 5_000
 /** After a refusal of the spool no event is asked to try; so long it is taken to go on. */
 const REFUSING_MS = 5_000
 
