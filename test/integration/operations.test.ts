@@ -1,8 +1,9 @@
 // What an operator is told of a running server: /metrics, /readyz, sources that have gone silent.
 
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
+import { parse } from 'yaml'
 import { HOUR_MS } from '../../src/core/duration.ts'
 import { migrate } from '../../src/engine/migrate.ts'
 import { openStore } from '../../src/engine/store.ts'
@@ -58,6 +59,12 @@ it('metrics tell of every stage under one name, without a visitor in any label, 
     expect(await metric(server, 'madeleine_process_resident_memory_bytes')).toBeGreaterThan(1e6)
     expect(text).toMatch(/^madeleine_build_info\{version="\d+\.\d+\.\d+",node="v\d+[^"]*"\} 1$/m)
     expect(text).toMatch(/^madeleine_nodejs_eventloop_lag_seconds /m)
+    // The alert rules of the README ask for what there is.
+    const [, alerts = ''] = /```yaml\n# alerts\.yaml[^\n]*\n([\s\S]*?)```/.exec(readFileSync('README.md', 'utf8')) ?? []
+    const { groups } = parse(alerts) as { groups: { rules: { expr: string }[] }[] }
+    const asked = groups.flatMap(({ rules }) => rules.flatMap(({ expr }) => expr.match(/madeleine_[a-z_]+/g) ?? []))
+    expect(asked.length).toBeGreaterThan(8)
+    for (const name of asked) expect(text).toContain(`# TYPE ${name} `)
   })
 })
 
