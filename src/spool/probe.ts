@@ -35,7 +35,8 @@ export function makeProbe(data: string, monotonicMs: () => number): () => Promis
   let isWriting = false
   return () => {
     if (last && monotonicMs() - last.atMs < EVERY_MS) return last.problem
-    if (isWriting) return Promise.resolve('does not answer')
+    // One that takes long is waited for by everybody, and says itself when it has taken too long.
+    if (last && isWriting) return last.problem
     isWriting = true
     const written = tryWrite(path).finally(() => {
       isWriting = false
