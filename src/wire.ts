@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { openPlaces, trustedProxies } from './collect/address.ts'
 import { makeCollector } from './collect/collector.ts'
 import { makeCounts } from './collect/counts.ts'
-import { followKnownOrders, type KnownOrders } from './collect/known-orders.ts'
+import { followKnownOrders } from './collect/known-orders.ts'
 import { makeRecentRefusals } from './collect/opt-out.ts'
 import { makeOrders } from './collect/orders.ts'
 import { makeRateLimiter } from './collect/rate-limit.ts'
@@ -207,7 +207,7 @@ export async function openCollector(environment: Environment, settings: Settings
   }
   let spool: Spool | undefined
   let share: TombstoneShare | undefined
-  let knownOrders: KnownOrders | undefined
+  const watching: { close(): void }[] = []
   const orders = makeOrders(settings.retentionMs)
   // Read before anything is opened: a database that cannot be read is a mistake to be told at once.
   const trusted = trustedProxies(settings.trustedProxies)
@@ -226,22 +226,14 @@ export async function openCollector(environment: Environment, settings: Settings
     if (isPrepared)
       await shared.load().catch((error: unknown) => log.warn({ cause: causeOf(error) }, 'opt-outs cannot be read yet'))
     tombstones.load(opened.leftTombstones, now())
-    knownOrders = followKnownOrders({ orders, store, retentionMs: settings.retentionMs, now })
+    const knownOrders = followKnownOrders({ orders, store, retentionMs: settings.retentionMs, now })
+    watching.push(knownOrders)
     if (isPrepared) await knownOrders.first()
     let keys = cookieKeys(environment.data, environment.cookieKeys, now())
     const counts = makeCounts()
-    const monitor = startMonitor({
-      counts,
-      tombstones,
-      orders,
-      sources: settings.sources.values(),
-      data: environment.data,
-      spool,
-      store,
-      reach,
-      version: packageVersion(),
-      now,
-    })
+    const watched = { counts, tombstones, orders, spool, store, reach, now, data: environment.data, version: packageVersion() }
+    const monitor = startMonitor({ ...watched, sources: settings.sources.values() })
+    watching.push(monitor)
     const handle = makeCollector({
       settings,
       spool,
@@ -284,8 +276,7 @@ export async function openCollector(environment: Environment, settings: Settings
       stopping: monitor.stopping,
       async close(withinMs) {
         clearInterval(expiring)
-        knownOrders?.close()
-        monitor.close()
+        for (const watcher of watching) watcher.close()
         const stopped = segmenter.stop(SEGMENTER_CLOSE_MS) // beside the shipping, which needs the engine
         await shared.close()
         await opened.close(withinMs)
@@ -294,7 +285,7 @@ export async function openCollector(environment: Environment, settings: Settings
       },
     }
   } catch (error) {
-    knownOrders?.close()
+    for (const watcher of watching) watcher.close()
     await share?.close()
     await spool?.close(0)
     await store.close()

@@ -1,4 +1,4 @@
-// A small run of `npm run fuzz`, the same each time.
+// A small run of `npm run fuzz`, of one seed.
 
 import { expect, it } from 'vitest'
 import { fuzz, problemsOf } from './fuzz.ts'

@@ -66,6 +66,7 @@ function event(random: Random, isServer: boolean): Record<string, unknown> {
   const given: Record<string, unknown> = { source: random.pick(SOURCES) }
   for (const name of NAMES) if (random.chance(0.12) && !name.startsWith('gdpr')) given[name] = someValue(name, random)
   for (const number of ['value', 'cost', 'dwell_ms']) if (given[number] !== undefined) given[number] = Number(given[number])
+  if (given['event'] === 'conversion' && random.chance(0.7)) given['order_id'] = someValue('order_id', random)
   if (random.chance(0.1)) given['gdpr_consent'] = someValue('gdpr_consent', random)
   given['visitor'] = visitorNumber(random.between(1, 2_000))
   if (!isServer || random.chance(0.7)) delete given['ts']

@@ -5,7 +5,7 @@ import { DAY_MS } from '../../src/core/duration.ts'
 import { openStore } from '../../src/engine/store.ts'
 import { shipSpool } from '../../src/spool/spool.ts'
 import { runJson } from '../support/cli.ts'
-import { OPEN_CONFIG, type Project, scratchProject } from '../support/scratch.ts'
+import { OPEN_CONFIG, type Project, refuseWrites, scratchProject } from '../support/scratch.ts'
 import { API_KEY, hitPixel, metric, postEvents, type Serving, startServe } from '../support/serve.ts'
 import { startClickHouse } from '../support/store.ts'
 
@@ -126,6 +126,28 @@ describe('The collector', () => {
       expect(rest, `${event} ${order}`).toEqual({ ...said, value: '19.99', cost: '0.0025' })
     expect(new Set(rows.map(({ event, order }) => order?.startsWith(`${event}-`)))).toEqual(new Set([true]))
   })
+})
+
+it('an order whose conversion the disk did not take is not known, and converts when it is sent again', async () => {
+  const project = scratchProject(CONFIG)
+  const server = await startServe(project)
+  try {
+    await pixel(server, 'before')
+    await expect.poll(() => metric(server, 'madeleine_spool_rows_shipped_total'), { timeout: 20_000 }).toBe(1)
+    await refuseWrites(`${project.data}/spool`, async () => {
+      const both = await Promise.all([pixel(server, 'again'), pixel(server, 'again')])
+      expect(both.map(({ status }) => status)).toEqual([503, 503])
+    })
+    expect(await metric(server, DUPLICATES)).toBe(0)
+    expect((await pixel(server, 'again')).visitor).toBeDefined()
+    expect((await pixel(server, 'again')).visitor).toBeUndefined()
+    expect(await metric(server, DUPLICATES)).toBe(1)
+    await server.stop()
+    expect(await storedOrders(project)).toEqual({ 'site before': 1, 'site again': 1 })
+  } finally {
+    await server.stop()
+    project.remove()
+  }
 })
 
 it('an order is known after kill -9, whether its event is in the store or still in the spool', async () => {
