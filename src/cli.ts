@@ -1,24 +1,18 @@
 // The command line: flags in, one command, its output, its exit code. Commands are loaded when they are asked for.
 
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import type { Flags } from './commands/context.ts'
 import { type Outcome, printError, printOutcome } from './commands/output.ts'
-import { packageFile } from './engine/package-files.ts'
+import { packageVersion } from './engine/package-files.ts'
 
 const EXIT_USAGE = 2
 const EXIT_SOMETHING_FAILED = 4
-
-function version(): string {
-  const { version: text } = JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }
-  return text
-}
 
 export async function run(argv: readonly string[]): Promise<number> {
   let exitCode = 0
   const program = new Command('madeleine')
     .description('A cookie audience engine on ClickHouse')
-    .version(version())
+    .version(packageVersion())
     .exitOverride()
     .showHelpAfterError()
 
@@ -108,6 +102,16 @@ export async function run(argv: readonly string[]): Promise<number> {
     .option('--since <time>', 'only from a moment on')
     .action(async (text: string, flags: Flags & { since?: string }) =>
       finish(await (await import('./commands/history.ts')).history(text, flags), flags),
+    )
+  command('link', 'a measured link: /click with a signed target')
+    .requiredOption('--url <url>', 'where the click leads')
+    .requiredOption('--source <id>', 'what it is counted for')
+    .option('--campaign <text>')
+    .option('--creative <text>')
+    .option('--placement <text>')
+    .option('--base <url>', 'where the collector is reached, such as https://px.example')
+    .action(async (flags: import('./commands/link.ts').LinkFlags) =>
+      finish((await import('./commands/link.ts')).link(flags), flags),
     )
   command('export [destination...]', 'deliver what changed')
     .option('--full', 'the whole audience instead of the changes')

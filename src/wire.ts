@@ -4,25 +4,31 @@ import { randomUUID } from 'node:crypto'
 import { mkdirSync, readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
-import { openPlaces } from './collect/address.ts'
+import { openPlaces, trustedProxies } from './collect/address.ts'
 import type { CollectorParts } from './collect/answer.ts'
 import { makeCollector } from './collect/collector.ts'
 import { makeCounts } from './collect/counts.ts'
+import { followKnownOrders } from './collect/known-orders.ts'
 import { makeRecentRefusals } from './collect/opt-out.ts'
+import { makeOrders } from './collect/orders.ts'
+import { makeRateLimiter } from './collect/rate-limit.ts'
 import { policyInTag } from './collect/tag.ts'
 import { causeOf, MadeleineError, messageOf } from './core/errors.ts'
 import { log } from './core/log.ts'
 import { applyRetention, expireOverdue, migrate } from './engine/migrate.ts'
-import { distFile } from './engine/package-files.ts'
+import { distFile, packageVersion } from './engine/package-files.ts'
+import { watchReach } from './engine/reach.ts'
 import { openStore, type Store } from './engine/store.ts'
 import { makeSigner } from './identity/cookie.ts'
-import { cookieKeys, syncKey, tombstoneKey } from './identity/key.ts'
+import { cookieKeys, linkKey, syncKey, tombstoneKey } from './identity/key.ts'
 import { shareTombstones, type TombstoneShare } from './identity/share.ts'
 import { makeTombstones, type Tombstones } from './identity/tombstones.ts'
+import { startMonitor } from './insight/monitor.ts'
 import { type BuildResult, buildAudiences, chooseAudiences } from './membership/build.ts'
 import { makeLeader, refuseBesideLeader } from './membership/leader.ts'
 import { audiencesOf, readImportedLists } from './membership/lists.ts'
 import { type BuildRequest, buildOnce, refreshThroughServer, waitForSegmenter } from './membership/office.ts'
+import type { SegmenterReport } from './membership/report.ts'
 import { type Audiences, makeSegmenter } from './membership/segmenter.ts'
 import { startThread } from './membership/thread.ts'
 import type { Environment } from './settings/environment.ts'
@@ -119,11 +125,17 @@ export type Collector = {
   handle(request: IncomingMessage, response: ServerResponse): void
   readonly spool: Spool
   readonly store: Store
+  /** From now on it says that it is not ready, and answers all the same. */
+  stopping(): void
   close(withinMs: number): Promise<void>
 }
 
 /** Refreshes memberships until it is told to stop: in a thread of its own, so that the collector answers meanwhile. */
-export async function openSegmenter(environment: Environment, signal: AbortSignal): Promise<void> {
+export async function openSegmenter(
+  environment: Environment,
+  signal: AbortSignal,
+  report: (report: SegmenterReport) => void,
+): Promise<void> {
   const settings = loadSettings(environment.config, process.env)
   const watched = watchSettings(environment.config, settings, process.env)
   const store = openDataStore(environment)
@@ -137,7 +149,7 @@ export async function openSegmenter(environment: Environment, signal: AbortSigna
   const { memoryBytes, budgetSeconds } = settings
   // The embedded engine has one owner, which the office is about.
   const leader = environment.clickhouseUrl === undefined ? undefined : makeLeader(store, randomUUID())
-  const segmenter = makeSegmenter({ store, audiences, limits: { memoryBytes }, budgetSeconds, now, leader })
+  const segmenter = makeSegmenter({ store, audiences, limits: { memoryBytes }, budgetSeconds, now, leader, report })
   async function onCommand(path: string, body: string): Promise<string> {
     if (path === '/refresh') {
       // A first build may take minutes: whoever asks then is answered with what there is.
@@ -189,7 +201,7 @@ export async function expireUnlessServed(environment: Environment, store: Store,
  * wait in the spool until it is back.
  */
 export async function openCollector(environment: Environment, settings: Settings): Promise<Collector> {
-  const store = openDataStore(environment)
+  const { store, reach } = watchReach(openDataStore(environment), now)
   let isPrepared = false
   const prepare = async (): Promise<void> => {
     if (isPrepared) return
@@ -198,10 +210,13 @@ export async function openCollector(environment: Environment, settings: Settings
   }
   let spool: Spool | undefined
   let share: TombstoneShare | undefined
+  const watching: { close(): void }[] = []
+  const orders = makeOrders(settings.retentionMs)
   // Read before anything is opened: a database that cannot be read is a mistake to be told at once.
-  const locate = openPlaces(settings.geoDatabase, settings.trustedProxies)
+  const trusted = trustedProxies(settings.trustedProxies)
+  const locate = openPlaces(settings.geoDatabase, trusted)
   try {
-    spool = await openSpool({ data: environment.data, store, now, prepare })
+    spool = await openSpool({ data: environment.data, store, now, prepare, onLeftOrder: orders.remember })
     await prepare().catch((error: unknown) => {
       if (environment.clickhouseUrl === undefined || !(error instanceof MadeleineError && error.code === 'store_unreachable'))
         throw error
@@ -214,7 +229,14 @@ export async function openCollector(environment: Environment, settings: Settings
     if (isPrepared)
       await shared.load().catch((error: unknown) => log.warn({ cause: causeOf(error) }, 'opt-outs cannot be read yet'))
     tombstones.load(opened.leftTombstones, now())
+    const knownOrders = followKnownOrders({ orders, store, retentionMs: settings.retentionMs, now })
+    watching.push(knownOrders)
+    if (isPrepared) await knownOrders.first()
     let keys = cookieKeys(environment.data, environment.cookieKeys, now())
+    const counts = makeCounts()
+    const watched = { counts, tombstones, orders, spool, store, reach, now, data: environment.data, version: packageVersion() }
+    const monitor = startMonitor({ ...watched, sources: settings.sources.values() })
+    watching.push(monitor)
     const syncing = {
       partners: makePartners(settings.partners),
       consent: settings.consent,
@@ -225,15 +247,20 @@ export async function openCollector(environment: Environment, settings: Settings
     const collectorParts: CollectorParts = {
       settings,
       spool,
+      orders,
       signer: makeSigner(() => keys),
       tombstones,
       recentRefusals: makeRecentRefusals(),
       shareTombstones: shared.tell,
       locate,
+      limiter: makeRateLimiter(settings.rateLimits, trusted, () => performance.now()),
       apiKey: environment.apiKey,
+      linkKey: linkKey(environment.data, environment.linkKey),
       tag: policyInTag(readFileSync(distFile('t.js'), 'utf8'), settings),
       now,
-      counts: makeCounts(),
+      counts,
+      metrics: monitor.metrics,
+      readiness: monitor.readiness,
     }
     const handle = makeCollector(collectorParts, (app) => addSyncRoutes(app, collectorParts, syncing))
     const expireAll = async (): Promise<void> => {
@@ -251,14 +278,16 @@ export async function openCollector(environment: Environment, settings: Settings
     }
     const expiring = setInterval(expireAll, EXPIRE_EVERY_MS)
     expiring.unref()
-    const segmenter = startThread(distFile('segmenter-thread.js'), environment)
+    const segmenter = startThread(distFile('segmenter-thread.js'), environment, monitor.onReport)
     if (isPrepared) void expireAll() // beside the collecting: a large partition takes minutes to rewrite
     return {
       handle,
       spool: opened,
       store,
+      stopping: monitor.stopping,
       async close(withinMs) {
         clearInterval(expiring)
+        for (const watcher of watching) watcher.close()
         const stopped = segmenter.stop(SEGMENTER_CLOSE_MS) // beside the shipping, which needs the engine
         await shared.close()
         await opened.close(withinMs)
@@ -267,6 +296,7 @@ export async function openCollector(environment: Environment, settings: Settings
       },
     }
   } catch (error) {
+    for (const watcher of watching) watcher.close()
     await share?.close()
     await spool?.close(0)
     await store.close()

@@ -1,4 +1,4 @@
-// Where a request comes from: its address, used for country and region and then forgotten. It is never stored, counted or logged.
+// Where a request comes from: its address, used for country, region and rate limits, and then forgotten. It is never stored, counted or logged.
 
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
@@ -24,7 +24,9 @@ const plainAddress = (text: string): string =>
     .replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, '')
     .replace(/%.*$/, '')
 
-function networks(written: readonly string[]): BlockList {
+export type TrustedProxies = BlockList
+
+export function trustedProxies(written: readonly string[]): TrustedProxies {
   const list = new BlockList()
   for (const text of written) {
     const [address = '', bits] = text.split('/')
@@ -39,7 +41,11 @@ function networks(written: readonly string[]): BlockList {
  * The address of the browser: the last one in `X-Forwarded-For` that no trusted proxy of ours has. What stands left of it was written by whoever sent the
  * request, and so may say anything. Undefined where the proxies tell nothing that is an address.
  */
-export function clientAddress(peer: string | undefined, forwarded: string | undefined, trusted: BlockList): string | undefined {
+export function clientAddress(
+  peer: string | undefined,
+  forwarded: string | undefined,
+  trusted: TrustedProxies,
+): string | undefined {
   const isTrusted = (address: string) => trusted.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
   let address = plainAddress(peer ?? '')
   for (const next of (forwarded ?? '').split(',').reverse()) {
@@ -49,8 +55,40 @@ export function clientAddress(peer: string | undefined, forwarded: string | unde
   return isIP(address) === 0 ? undefined : address
 }
 
+export function addressOf(request: IncomingMessage, trusted: TrustedProxies): string | undefined {
+  const forwarded = request.headers['x-forwarded-for']
+  return clientAddress(request.socket.remoteAddress, Array.isArray(forwarded) ? forwarded.join(',') : forwarded, trusted)
+}
+
+/** The eight groups of an IPv6 address. */
+function groupsOf(address: string): number[] {
+  // RFC 4291 section 2.2: the last two groups may be written as an IPv4 address.
+  const plain = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) =>
+    [Number(a) * 256 + Number(b), Number(c) * 256 + Number(d)].map((group) => group.toString(16)).join(':'),
+  )
+  const [front = [], back = []] = plain.split('::').map((part) => part.split(':').filter((group) => group !== ''))
+  const zeros = Array.from({ length: Math.max(0, 8 - front.length - back.length) }, () => '0')
+  return [...front, ...zeros, ...back].map((group) => Number.parseInt(group, 16))
+}
+
+/**
+ * What an address shares with its neighbours: IPv4 /24, IPv6 /48. Whoever holds a smaller network changes addresses in it as they like. '' for whoever has none:
+ * all of them are one.
+ */
+export function networkOf(address: string | undefined): string {
+  if (address === undefined) return ''
+  if (isIP(address) === 4) return address.split('.').slice(0, 3).join('.')
+  const groups = groupsOf(address)
+  const [, , , , , mapped, high = 0, low = 0] = groups
+  if (mapped === 0xffff && groups.slice(0, 5).every((group) => group === 0)) return `${high >> 8}.${high & 255}.${low >> 8}`
+  return groups
+    .slice(0, 3)
+    .map((group) => group.toString(16))
+    .join(':')
+}
+
 /** Without a database everyone is nowhere, and no address is looked at. Throws `configuration` where the file is no mmdb of places. */
-export function openPlaces(database: string | undefined, trustedProxies: readonly string[]): Locate {
+export function openPlaces(database: string | undefined, trusted: TrustedProxies): Locate {
   if (database === undefined) return () => NOWHERE
   let reader: Reader<CityResponse>
   try {
@@ -60,14 +98,8 @@ export function openPlaces(database: string | undefined, trustedProxies: readonl
       hint: 'settings.yaml: geo.database is a country or city database in MaxMind DB format (.mmdb), relative to the configuration',
     })
   }
-  const trusted = networks(trustedProxies)
   return (request) => {
-    const forwarded = request.headers['x-forwarded-for']
-    const address = clientAddress(
-      request.socket.remoteAddress,
-      Array.isArray(forwarded) ? forwarded.join(',') : forwarded,
-      trusted,
-    )
+    const address = addressOf(request, trusted)
     const found = address === undefined ? null : reader.get(address)
     const country = found?.country?.iso_code ?? ''
     const part = found?.subdivisions?.[0]?.iso_code

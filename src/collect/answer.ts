@@ -1,8 +1,10 @@
 // What the collector's answers have in common: headers, the image, and the making durable that every yes waits for.
 
 import { createHash, timingSafeEqual } from 'node:crypto'
+import type { Context } from 'hono'
 import { messageOf } from '../core/errors.ts'
 import { log } from '../core/log.ts'
+import { isOrder, orderOf } from '../event/order.ts'
 import type { Tombstone } from '../identity/tombstones.ts'
 import type { Spool } from '../spool/spool.ts'
 import type { Locate } from './address.ts'
@@ -10,17 +12,25 @@ import { type CollectCounts, countDecision } from './counts.ts'
 import type { DecideSettings } from './decide.ts'
 import type { Hit, HitParts } from './hit.ts'
 import { takeBack } from './opt-out.ts'
+import type { Orders, Reservation } from './orders.ts'
+import type { Readiness } from './ready.ts'
 
 export type CollectorParts = HitParts & {
   readonly settings: DecideSettings & { readonly allowedOrigins: readonly string[] }
-  readonly spool: Pick<Spool, 'append' | 'counts'>
+  readonly spool: Pick<Spool, 'append'>
   readonly apiKey: string | undefined
   readonly locate: Locate
   /** Tells other collectors of an opt-out. */
   readonly shareTombstones: (tombstones: readonly Tombstone[]) => void
+  readonly orders: Orders
+  /** Signs measured links. */
+  readonly linkKey: string
   readonly tag: string
   readonly now: () => number
   readonly counts: CollectCounts
+  /** As Prometheus text. */
+  readonly metrics: () => Promise<string>
+  readonly readiness: () => Promise<Readiness>
 }
 
 /** The smallest transparent GIF: an image, because `<img>` fires `error` on an empty answer. */
@@ -56,6 +66,9 @@ export const preflightHeaders = (
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
 
+export const needsKey = (c: Context): Response =>
+  c.json({ error: 'this route needs Authorization: Bearer and the API key' }, 401, { ...NOT_CACHED, connection: 'close' })
+
 export type HasKey = (authorization: string | undefined) => boolean
 
 export function keyCheck(apiKey: string | undefined): HasKey {
@@ -64,21 +77,42 @@ export function keyCheck(apiKey: string | undefined): HasKey {
     expected !== undefined && authorization !== undefined && timingSafeEqual(digest(authorization), expected)
 }
 
-export type Kept = Pick<Hit, 'events' | 'decisions' | 'notes' | 'foreignCookies' | 'askAgain'>
+export type Kept = Pick<Hit, 'events' | 'decisions' | 'notes' | 'foreignCookies' | 'askAgain' | 'setCookies' | 'identity'>
 
-/** Makes durable what a hit leaves, and counts it. False where the disk did not take it: then nothing is counted. */
-export async function keep(parts: CollectorParts, hit: Kept, nowMs: number): Promise<boolean> {
-  const { spool, counts, shareTombstones } = parts
+/** Without the orders that are known. An id is made for nobody whose event is not kept. */
+export function withoutKnown<K extends Kept>(hit: K, { isNew }: Reservation): K {
+  if (!isNew.includes(false)) return hit
+  let [order, event] = [0, 0]
+  const isKept = hit.events.map((one) => !isOrder(one) || isNew[order++] === true)
+  const decisions = hit.decisions.map((decision) =>
+    decision.kind !== 'event' || isKept[event++] ? decision : ({ kind: 'drop', reason: 'duplicate_order' } as const),
+  )
+  const events = hit.events.filter((_, n) => isKept[n])
+  const isNobody = events.length === 0 && hit.identity?.kind === 'new'
+  return { ...hit, events, decisions, setCookies: isNobody ? [] : hit.setCookies }
+}
+
+/** Makes durable what a hit leaves, and counts it. What was kept of it; undefined where the disk did not take it: then nothing is counted. */
+export async function keep<K extends Kept>(parts: CollectorParts, asked: K, nowMs: number): Promise<K | undefined> {
+  const { spool, counts, orders, shareTombstones } = parts
+  const reservation = asked.events.some(isOrder)
+    ? await orders.reserve(asked.events.filter(isOrder).map(orderOf), nowMs)
+    : undefined
+  const hit = reservation ? withoutKnown(asked, reservation) : asked
   try {
     if (hit.events.length > 0 || hit.notes) await spool.append(hit.events, hit.notes)
+    reservation?.confirm()
   } catch (error) {
+    reservation?.release()
     log.error({ err: messageOf(error) }, 'events refused: the spool cannot be written')
+    counts.refused++
+    counts.refusedMs = nowMs
     if (hit.notes) takeBack(hit.notes, parts, nowMs)
-    return false
+    return undefined
   }
   if (hit.notes?.tombstones) shareTombstones(hit.notes.tombstones)
   counts.foreignCookies += hit.foreignCookies
   if (hit.askAgain) counts.askedAgain++
-  else for (const decision of hit.decisions) countDecision(counts, decision)
-  return true
+  else for (const decision of hit.decisions) countDecision(counts, decision, nowMs)
+  return hit
 }

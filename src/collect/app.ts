@@ -9,13 +9,13 @@ import { parseVisitorId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import { log } from '../core/log.ts'
 import type { Event } from '../event/event.ts'
-import { type CollectorParts, corsHeaders, type HasKey, keep, NOT_CACHED, preflightHeaders } from './answer.ts'
+import { type CollectorParts, corsHeaders, type HasKey, keep, NOT_CACHED, needsKey, preflightHeaders } from './answer.ts'
 import { parseBody, readBodyText } from './body.ts'
+import { addClickRoutes } from './click.ts'
 import { countDecision } from './counts.ts'
 import { type Decision, decideEvent, type Heard, type Sender } from './decide.ts'
 import { explainHit, parseExplained } from './explain.ts'
 import { type HitItem, resolveHit } from './hit.ts'
-import { metricsText } from './metrics.ts'
 import { addOptOutRoutes } from './opt-out-routes.ts'
 import { readBrowserRequest } from './request.ts'
 import { serverEvent } from './server-event.ts'
@@ -23,12 +23,10 @@ import { serverEvent } from './server-event.ts'
 export type Env = { Bindings: HttpBindings }
 
 export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
-  const { settings, spool, now, counts, locate, tombstones } = parts
+  const { settings, now, counts, tombstones } = parts
   const app = new Hono<Env>()
 
   type Refusal = { readonly index: number; readonly field: string; readonly reason: string; readonly message: string }
-  const needsKey = (c: Context<Env>) =>
-    c.json({ error: 'this route needs Authorization: Bearer and the API key' }, 401, { ...NOT_CACHED, connection: 'close' })
   const refuse = (c: Context<Env>, refusal: Refusal) =>
     c.json({ error: `event ${refusal.index}: ${refusal.field} ${refusal.message}`, ...refusal }, 400, NOT_CACHED)
 
@@ -65,7 +63,7 @@ export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
     const items = body.events.map((given) => ({ given, decision: decideInBody(given, sent, referer) }))
     for (const [index, { decision }] of items.entries()) {
       if (decision.kind !== 'refused') continue
-      countDecision(counts, decision)
+      countDecision(counts, decision, sent.nowMs)
       return refuse(c, { index, field: decision.field, reason: decision.reason, message: decision.message })
     }
     return items
@@ -82,11 +80,11 @@ export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
     const { headers } = c.env.incoming
     const answerHeaders = { ...NOT_CACHED, ...corsHeaders(settings.allowedOrigins, headers.origin) }
     const keyed = hasKey(headers.authorization)
-    const browser = readBrowserRequest(c.env.incoming, keyed, locate)
+    const browser = readBrowserRequest(c.env.incoming, keyed, parts)
     const items = await readEvents(c, { sender: 'browser', keyed, heard: browser.heard, nowMs })
     if (!Array.isArray(items)) return items as Response
-    const hit = resolveHit(items, browser, parts, { round: 'impossible', nowMs })
-    if (!(await keep(parts, hit, nowMs))) return notKept(c, answerHeaders)
+    const hit = await keep(parts, resolveHit(items, browser, parts, { round: 'impossible', nowMs }), nowMs)
+    if (!hit) return notKept(c, answerHeaders)
     const response = c.body(null, 204, answerHeaders)
     for (const cookie of hit.setCookies) response.headers.append('set-cookie', cookie)
     return response
@@ -111,8 +109,8 @@ export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
         signals.push({ ...decision.refused, visitor, permissions: 0, receivers: [] })
     }
     const notes = signals.length > 0 ? { signals } : undefined
-    if (!(await keep(parts, { events, notes, decisions, foreignCookies: 0, askAgain: false }, nowMs)))
-      return notKept(c, NOT_CACHED)
+    const hit = { events, notes, decisions, foreignCookies: 0, askAgain: false, setCookies: [], identity: undefined }
+    if (!(await keep(parts, hit, nowMs))) return notKept(c, NOT_CACHED)
     return c.body(null, 204, NOT_CACHED)
   })
 
@@ -128,6 +126,7 @@ export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
   })
 
   addOptOutRoutes(app, parts)
+  addClickRoutes(app, parts, hasKey)
 
   const tagTag = `"${createHash('sha256').update(parts.tag).digest('base64url').slice(0, 20)}"`
   app.get('/t.js', (c) => {
@@ -141,8 +140,12 @@ export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
     return c.env.incoming.headers['if-none-match'] === tagTag ? c.body(null, 304, headers) : c.body(parts.tag, 200, headers)
   })
   app.get('/healthz', (c) => c.text('ok\n'))
+  app.get('/readyz', async (c) => {
+    const readiness = await parts.readiness()
+    return c.json(readiness, readiness.ready ? 200 : 503, NOT_CACHED)
+  })
   app.get('/metrics', async (c) =>
-    c.body(await metricsText(counts, spool.counts, parts.tombstones.size), 200, {
+    c.body(await parts.metrics(), 200, {
       'content-type': 'text/plain; version=0.0.4; charset=utf-8',
     }),
   )

@@ -16,6 +16,11 @@ export type CollectCounts = {
   foreignCookies: number
   /** Pixels sent round once more, to see which cookies the browser keeps. */
   askedAgain: number
+  /** Requests whose events the disk did not take, and when the last of them was. */
+  refused: number
+  refusedMs: number | undefined
+  /** When an event of a source was accepted last. */
+  readonly lastEventMs: Map<string, number>
 }
 
 export const makeCounts = (): CollectCounts => ({
@@ -26,13 +31,17 @@ export const makeCounts = (): CollectCounts => ({
   ignoredParameters: 0,
   foreignCookies: 0,
   askedAgain: 0,
+  refused: 0,
+  refusedMs: undefined,
+  lastEventMs: new Map(),
 })
 
 const LABELLED: ReadonlySet<string> = new Set([...Object.keys(FIELD_TYPES), 'event', 'ts', 'visitor', 'referrer', 'attr', 'body'])
 
-export function countDecision(counts: CollectCounts, decision: Decision): void {
+export function countDecision(counts: CollectCounts, decision: Decision, nowMs: number): void {
   if (decision.kind === 'event') {
     counts.accepted.add(decision.source)
+    counts.lastEventMs.set(decision.source, nowMs)
     counts.ignoredParameters += decision.ignored.length
   } else if (decision.kind === 'drop') counts.dropped.add(decision.reason)
   else if (decision.reason !== 'invalid_field') counts.dropped.add(decision.reason)

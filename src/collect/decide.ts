@@ -10,7 +10,17 @@ import type { Source } from '../settings/load.ts'
 import { type Classify, withCategories } from '../taxonomy/classify.ts'
 
 /** Accepted and not kept; the sender has done nothing wrong and is told nothing. Each is a label of `madeleine_events_dropped_total`. */
-export const DROP_REASONS = ['bot', 'prefetch', 'opt_out', ...CONSENT_REFUSALS, 'no_store', 'no_id'] as const
+export const DROP_REASONS = [
+  'bot',
+  'prefetch',
+  'opt_out',
+  ...CONSENT_REFUSALS,
+  'no_store',
+  'no_id',
+  'rate_limited',
+  'duplicate_order',
+  'not_durable',
+] as const
 export type DropReason = (typeof DROP_REASONS)[number]
 
 /** The sender is wrong: `/e` answers 400 with field and message, the pixel counts it. */
@@ -21,6 +31,7 @@ export const REFUSAL_REASONS = [
   'too_old',
   'in_future',
   'body_too_large',
+  'link_invalid',
 ] as const
 export type RefusalReason = (typeof REFUSAL_REASONS)[number]
 

@@ -103,6 +103,7 @@ export function explainHit(hit: ExplainedHit, parts: CollectorParts, nowMs: numb
   // Nothing is remembered of a hit that did not happen.
   const inert = {
     ...parts,
+    limiter: undefined,
     recentRefusals: { isNew: () => true, forget: () => {} },
     tombstones: { ...parts.tombstones, size: parts.tombstones.size, set: () => ({ hash: '', day: '', isOptedOut: true }) },
   }

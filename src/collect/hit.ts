@@ -11,9 +11,15 @@ import { firstPartyVisitor, type Identity, type IdentityRequest, idsOf, recognis
 import type { SpoolNotes } from '../spool/spool.ts'
 import type { AcceptedEvent, Decision, Dropped } from './decide.ts'
 import { type OptOutParts, optOutOf } from './opt-out.ts'
+import type { RateLimiter } from './rate-limit.ts'
 import type { BrowserRequest } from './request.ts'
 
-export type HitParts = OptOutParts & { readonly signer: CookieSigner; readonly tombstones: Tombstones }
+export type HitParts = OptOutParts & {
+  readonly signer: CookieSigner
+  readonly tombstones: Tombstones
+  /** Undefined where nothing is limited. */
+  readonly limiter: RateLimiter | undefined
+}
 
 /** An event as decided, with what was given for it: the tag's own id stands there. */
 export type HitItem = { readonly decision: Decision; readonly given: Readonly<Record<string, unknown>> }
@@ -134,16 +140,23 @@ export function resolveHit(
   const seen = { identity, foreignCookies: identity.foreign, notes }
   if (identity.kind === 'none') return keptNothing(dropAll(decisions, 'no_id'), seen)
   if (identity.kind === 'ask_again') return keptNothing(decisions, { ...seen, setCookies: identity.setCookies, askAgain: true })
+  const limiter = browser.keyed ? undefined : parts.limiter
   const events: Event[] = []
-  for (const { decision, given } of items) {
+  for (let n = 0; n < items.length; n++) {
+    const { decision, given } = items[n] as HitItem
     if (decision.kind !== 'event') continue
     // On a site's own id each event counts for the site that it names.
     const own =
       identity.scope === 'first_party' ? firstPartyVisitor(firstPartyId(given) ?? ownId ?? '', decision.source) : undefined
     const visitor = own ?? identity.visitor
+    if (limiter && !limiter.take(browser.network, visitor)) {
+      decisions[n] = { kind: 'drop', reason: 'rate_limited' }
+      continue
+    }
     parts.recentRefusals.forget(visitor, decision.source)
     events.push(toEvent(decision, visitor, identity.scope, browser))
   }
+  if (events.length === 0) return keptNothing(decisions, seen)
   // Written out: this is every hit's way, and a spread costs more than the rest of it.
   return {
     events,

@@ -1,88 +1,83 @@
-// The counters as Prometheus text.
+// What the collector and its spool tell of themselves. Labels are closed lists, or sources of the configuration.
 
-import { Counter, Gauge, Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
+import { addCounter, addGauge, type Labels } from '../core/metrics.ts'
 import type { Tally } from '../core/tally.ts'
 import type { Shipper } from '../spool/shipper.ts'
 import type { CollectCounts } from './counts.ts'
+import type { Silence } from './silence.ts'
 
-function counter(
-  registry: Registry,
-  name: string,
-  help: string,
-  labels: string[],
-  values: Iterable<[Record<string, string>, number]>,
-): void {
-  const metric = new Counter({ name, help, labelNames: labels, registers: [registry] })
-  for (const [label, value] of values) metric.inc(label, value)
-}
-
-function* labelled(tally: Tally, label: (text: string) => Record<string, string>): Generator<[Record<string, string>, number]> {
+function* labelled(tally: Tally, label: (text: string) => Labels): Generator<[Labels, number]> {
   for (const [text, n] of tally.entries()) yield [label(text), n]
 }
 
-export function metricsText(counts: CollectCounts, shipped: Shipper['counts'], tombstones: number): Promise<string> {
-  const registry = new Registry()
-  counter(
-    registry,
-    'madeleine_requests_total',
-    'Requests by route',
-    ['route'],
+export type CollectorNumbers = {
+  readonly counts: CollectCounts
+  readonly tombstones: { readonly size: number }
+  readonly orders: { readonly size: number }
+  readonly silence: Silence
+}
+
+export function addCollectorMetrics(registry: Registry, { counts, tombstones, orders, silence }: CollectorNumbers): void {
+  addCounter(registry, { name: 'madeleine_requests_total', help: 'Requests by route', labels: ['route'] }, () =>
     labelled(counts.requests, (route) => ({ route })),
   )
-  counter(
-    registry,
-    'madeleine_events_accepted_total',
-    'Events made durable, by source',
-    ['source'],
-    labelled(counts.accepted, (source) => ({ source })),
-  )
-  counter(
-    registry,
-    'madeleine_events_dropped_total',
-    'Events not kept, by reason, and by field where one is invalid',
-    ['reason', 'field'],
+  const accepted = { name: 'madeleine_events_accepted_total', help: 'Events made durable, by source', labels: ['source'] }
+  addCounter(registry, accepted, () => labelled(counts.accepted, (source) => ({ source })))
+  const dropped = {
+    name: 'madeleine_events_dropped_total',
+    help: 'Events not kept, by reason, and by field where one is invalid',
+    labels: ['reason', 'field'],
+  }
+  addCounter(registry, dropped, () =>
     labelled(counts.dropped, (text) => {
       const [reason = '', field = ''] = text.split(':')
       return { reason, field }
     }),
   )
-  counter(
+  addCounter(
     registry,
-    'madeleine_sync_total',
-    'Syncs of ids with partners, by partner and outcome',
-    ['partner', 'outcome'],
-    labelled(counts.syncs, (text) => {
-      const [partner = '', outcome = ''] = text.split(':')
-      return { partner, outcome }
-    }),
+    { name: 'madeleine_sync_total', help: 'Syncs of ids with partners, by partner and outcome', labels: ['partner', 'outcome'] },
+    () =>
+      labelled(counts.syncs, (text) => {
+        const [partner = '', outcome = ''] = text.split(':')
+        return { partner, outcome }
+      }),
   )
-  counter(
+  const plain: [name: string, help: string, read: () => number][] = [
+    ['parameters_ignored', 'Event parameters that nobody knows, ignored', () => counts.ignoredParameters],
+    ['cookies_replaced', 'Visitor cookies that did not carry our signature', () => counts.foreignCookies],
+    ['pixels_asked_again', 'Pixels sent round once, to see which cookies the browser keeps', () => counts.askedAgain],
+    ['hits_refused', 'Requests answered that their events could not be made durable, to be sent again', () => counts.refused],
+  ]
+  for (const [name, help, read] of plain) addCounter(registry, { name: `madeleine_${name}_total`, help }, read)
+  addGauge(registry, { name: 'madeleine_opted_out_ids', help: 'Ids known to have opted out' }, () => tombstones.size)
+  addGauge(registry, { name: 'madeleine_orders_known', help: 'Orders that would not convert again' }, () => orders.size)
+  const silent = {
+    name: 'madeleine_source_silent',
+    help: 'Whether a source from which events came in has sent none for `silent_after`',
+    labels: ['source'],
+  }
+  addGauge(registry, silent, () => silence.sources().map(({ source, isSilent }) => [{ source }, Number(isSilent)] as const))
+  const last = {
+    name: 'madeleine_source_last_event_timestamp_seconds',
+    help: 'When the last event of a source was accepted',
+    labels: ['source'],
+  }
+  addGauge(registry, last, () =>
+    silence.sources().flatMap(({ source, lastMs }) => (lastMs === undefined ? [] : [[{ source }, lastMs / 1_000] as const])),
+  )
+}
+
+export function addSpoolMetrics(registry: Registry, shipped: Shipper['counts']): void {
+  const files = { name: 'madeleine_spool_files_shipped_total', help: 'Spool files stored in ClickHouse' }
+  addCounter(registry, files, () => shipped.filesShipped)
+  addCounter(
     registry,
-    'madeleine_parameters_ignored_total',
-    'Event parameters that nobody knows, ignored',
-    [],
-    [[{}, counts.ignoredParameters]],
+    { name: 'madeleine_spool_rows_shipped_total', help: 'Events stored in ClickHouse' },
+    () => shipped.rowsShipped,
   )
-  counter(
-    registry,
-    'madeleine_cookies_replaced_total',
-    'Visitor cookies that did not carry our signature',
-    [],
-    [[{}, counts.foreignCookies]],
-  )
-  counter(
-    registry,
-    'madeleine_pixels_asked_again_total',
-    'Pixels sent round once, to see which cookies the browser keeps',
-    [],
-    [[{}, counts.askedAgain]],
-  )
-  counter(registry, 'madeleine_spool_files_shipped_total', 'Spool files stored in ClickHouse', [], [[{}, shipped.filesShipped]])
-  counter(registry, 'madeleine_spool_rows_shipped_total', 'Events stored in ClickHouse', [], [[{}, shipped.rowsShipped]])
-  counter(registry, 'madeleine_spool_failures_total', 'Tries to ship that failed', [], [[{}, shipped.failures]])
-  new Gauge({ name: 'madeleine_spool_files_waiting', help: 'Closed spool files not yet stored', registers: [registry] }).set(
-    shipped.filesWaiting,
-  )
-  new Gauge({ name: 'madeleine_opted_out_ids', help: 'Ids known to have opted out', registers: [registry] }).set(tombstones)
-  return registry.metrics()
+  addCounter(registry, { name: 'madeleine_spool_failures_total', help: 'Tries to ship that failed' }, () => shipped.failures)
+  const waiting = { name: 'madeleine_spool_files_waiting', help: 'Closed spool files not yet stored' }
+  addGauge(registry, waiting, () => shipped.filesWaiting)
 }

@@ -40,14 +40,14 @@ export function makePixel(
   parts: CollectorParts,
   hasKey: HasKey,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
-  const { settings, now, counts, locate } = parts
+  const { settings, now, counts } = parts
   return async (request, response) => {
     if (request.method === 'HEAD') return image(response, 200, []) // asks for headers only: nobody has seen a page
     const nowMs = now()
     counts.requests.add('p.gif')
     const { headers, url = '' } = request
     const keyed = headers.authorization !== undefined && hasKey(headers.authorization)
-    const browser = readBrowserRequest(request, keyed, locate)
+    const browser = readBrowserRequest(request, keyed, parts)
     const query = url.slice(PIXEL_ROUTE.length + 1)
     const { given, round } = readPixelQuery(query)
     const { heard, dropped } = browser
@@ -55,10 +55,11 @@ export function makePixel(
     const decision =
       dropped === undefined || dropped === 'opt_out' ? decideEvent(input, settings) : ({ kind: 'drop', reason: dropped } as const)
     const hit = resolveHit([{ decision, given }], browser, parts, { round, nowMs })
-    if (!(await keep(parts, hit, nowMs))) return image(response, 503, [])
-    if (!hit.askAgain) return image(response, 200, hit.setCookies)
+    const kept = await keep(parts, hit, nowMs)
+    if (!kept) return image(response, 503, [])
+    if (!kept.askAgain) return image(response, 200, kept.setCookies)
     // Relative, so that it is this very address behind any proxy, and no other.
     const location = `p.gif?${query}${query === '' ? '' : '&'}${ROUND_PARAMETER}=1`
-    response.writeHead(302, { ...NOT_CACHED, location, 'set-cookie': [...hit.setCookies], 'content-length': '0' }).end()
+    response.writeHead(302, { ...NOT_CACHED, location, 'set-cookie': [...kept.setCookies], 'content-length': '0' }).end()
   }
 }

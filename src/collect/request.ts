@@ -5,6 +5,7 @@ import { type RequestCookies, readCookies } from '../identity/cookie.ts'
 import { type Locate, NOWHERE, type Place } from './address.ts'
 import { type Agent, readAgent, readLanguage } from './agent.ts'
 import { type DropReason, dropRequest, type Heard } from './decide.ts'
+import type { Network, RateLimiter } from './rate-limit.ts'
 
 export type BrowserRequest = {
   /** Why nothing of this request is kept. */
@@ -16,6 +17,10 @@ export type BrowserRequest = {
   readonly heard: Heard
   /** `Sec-Fetch-Storage-Access`, as received. */
   readonly storageAccess: string | undefined
+  /** It carried the API key: its sender vouches for it. */
+  readonly keyed: boolean
+  /** For the rate limit; undefined where there is none, or the sender vouches for what it sends. */
+  readonly network: Network | undefined
 }
 
 export const single = (value: string | string[] | undefined): string | undefined =>
@@ -24,7 +29,12 @@ export const single = (value: string | string[] | undefined): string | undefined
 /**
  * `keyed`: the request carried the API key. Its sender vouches for it, as a replay of a log does: it is not taken for a robot's by its user agent.
  */
-export function readHeaders(headers: IncomingHttpHeaders, keyed: boolean, place: Place = NOWHERE): BrowserRequest {
+export function readHeaders(
+  headers: IncomingHttpHeaders,
+  keyed: boolean,
+  place: Place = NOWHERE,
+  network: Network | undefined = undefined,
+): BrowserRequest {
   const agent = readAgent(headers['user-agent'])
   const cookies = readCookies(headers.cookie)
   const optedOut = cookies.optedOut !== undefined || cookies.siteOptedOut !== undefined
@@ -37,8 +47,13 @@ export function readHeaders(headers: IncomingHttpHeaders, keyed: boolean, place:
     cookies,
     heard: { gpc: single(headers['sec-gpc']), dnt: single(headers['dnt']), country: place.country || undefined },
     storageAccess: single(headers['sec-fetch-storage-access']),
+    keyed,
+    network,
   }
 }
 
-export const readBrowserRequest = (request: IncomingMessage, keyed: boolean, locate: Locate): BrowserRequest =>
-  readHeaders(request.headers, keyed, locate(request))
+export const readBrowserRequest = (
+  request: IncomingMessage,
+  keyed: boolean,
+  { locate, limiter }: { readonly locate: Locate; readonly limiter: RateLimiter | undefined },
+): BrowserRequest => readHeaders(request.headers, keyed, locate(request), keyed ? undefined : limiter?.networkOf(request))

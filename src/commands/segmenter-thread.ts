@@ -8,7 +8,7 @@ const stopping = new AbortController()
 parentPort?.once('message', () => stopping.abort())
 
 try {
-  await openSegmenter(workerData as Environment, stopping.signal)
+  await openSegmenter(workerData as Environment, stopping.signal, (report) => parentPort?.postMessage(report))
 } catch (error) {
   if (!stopping.signal.aborted) throw error
 } finally {

@@ -1,11 +1,13 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { MadeleineError, messageOf, systemCode } from '../core/errors.ts'
 import { type Collector, openCollector } from '../wire.ts'
 import { type Context, type Flags, readContext } from './context.ts'
 
-/** A stop has 10 seconds (contract 5): so long to ship, and the rest to close. */
+/** A stop has 10 seconds (contract 5): so long to ship while requests are still answered, so long in all, and the rest to close. */
+const DRAIN_WITHIN_MS = 5_000
 const SHIP_WITHIN_MS = 8_000
 const EXIT_WITHIN_MS = 9_500
 
@@ -31,6 +33,11 @@ export async function startServing({ environment, settings }: Context): Promise<
     port: (server.address() as AddressInfo).port,
     collector,
     async stop() {
+      const startedMs = performance.now()
+      collector.stopping()
+      // Whoever sends requests here needs a moment to see that it should not: what comes in meanwhile is taken, and shipped with the rest at the end.
+      const shipped = collector.spool.ship().catch(() => {})
+      await Promise.race([shipped, delay(DRAIN_WITHIN_MS, undefined, { ref: false })])
       const closed = once(server, 'close')
       server.close()
       const idle = setInterval(() => server.closeIdleConnections(), 20)
@@ -39,7 +46,7 @@ export async function startServing({ environment, settings }: Context): Promise<
       await closed
       clearTimeout(patience)
       clearInterval(idle)
-      await collector.close(SHIP_WITHIN_MS)
+      await collector.close(SHIP_WITHIN_MS - (performance.now() - startedMs))
     },
   }
 }

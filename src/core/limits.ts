@@ -42,6 +42,10 @@ export const LIMITS = {
   /** Pages whose parsed form is kept, and the longest address worth keeping: some 5 MB at the most. */
   pagesCached: 10_000,
   pageCachedChars: 256,
+  /** Networks, and visitors, whose rate is followed: some 20 MB at the most. One that is pushed out begins anew, so a limit only ever lets more through. */
+  rateBuckets: 100_000,
+  /** Orders remembered, so that a conversion counts once: 11,000 a day for 90 days. The oldest are forgotten first, and would count again. */
+  ordersKnown: 1_000_000,
   /** `ts` may lie this far ahead of our clock (contract 3). */
   futureMs: 5 * 60_000,
 } as const

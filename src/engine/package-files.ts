@@ -1,6 +1,6 @@
 // Files of the installed package, found from the bundle in dist/ and from the sources alike.
 
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -12,3 +12,8 @@ function packageRoot(): string {
 
 export const distFile = (name: string): string => join(packageRoot(), 'dist', name)
 export const packageFile = (name: string): string => join(packageRoot(), name)
+
+export function packageVersion(): string {
+  const { version } = JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }
+  return version
+}

@@ -1,5 +1,5 @@
-// The keys of this installation: the ring that signs cookies, the one under which opted-out ids are remembered, and the one that makes partners' ids. From
-// the environment, or made once and kept in the data directory, readable by its owner only.
+// The keys of this installation: the ring that signs cookies, the one under which opted-out ids are remembered, the one that makes partners' ids, and the one
+// that signs links. From the environment, or made once and kept in the data directory, readable by its owner only.
 
 import { randomBytes } from 'node:crypto'
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -69,6 +69,10 @@ export function cookieKeys(data: string, fromEnvironment: readonly string[] | un
   }
   return keys.map(({ key }) => key)
 }
+
+/** It does not turn: links stay in creatives and mails for as long as those are shown. */
+export const linkKey = (data: string, fromEnvironment: string | undefined): string =>
+  fromEnvironment ?? readOrMake(data, 'link.key', newKey)
 
 /** It does not turn: an opt-out must be found again for 400 days. */
 export const tombstoneKey = (data: string, fromEnvironment: string | undefined): string =>

@@ -10,6 +10,7 @@ import { type AudienceRules, type BuildOptions, type BuildResult, buildAudiences
 import type { Leader } from './leader.ts'
 import type { PassLimits } from './pass.ts'
 import { makeMembership } from './refresh.ts'
+import { countStates, type SegmenterReport } from './report.ts'
 
 /** `retentionMs`: as the rules were read with it. */
 export type Audiences = {
@@ -27,6 +28,8 @@ export type SegmenterOptions = {
   readonly now: () => number
   /** Where several servers share a ClickHouse. */
   readonly leader: Leader | undefined
+  /** Heard by whoever watches over it. */
+  readonly report?: (report: SegmenterReport) => void
 }
 export type Segmenter = {
   build(options: Pick<BuildOptions, 'known' | 'audiences' | 'full' | 'retentionMs'>): Promise<BuildResult>
@@ -44,7 +47,8 @@ const RETRY_MAX_MS = 30_000
 const LEAD_TRIES = 10
 const LEAD_AGAIN_MS = 500
 
-export function makeSegmenter({ store, audiences, leader, ...always }: SegmenterOptions): Segmenter {
+export function makeSegmenter({ store, audiences, leader, report = () => {}, ...options }: SegmenterOptions): Segmenter {
+  const always = { ...options, onShare: () => report({ kind: 'building' }) }
   const { now } = always
   let membership = makeMembership(store)
   let busy: Promise<unknown> = Promise.resolve()
@@ -69,9 +73,10 @@ export function makeSegmenter({ store, audiences, leader, ...always }: Segmenter
 
   async function refresh(): Promise<void> {
     const { known, usual, retentionMs } = await audiences()
-    if (!(await leads())) return
+    if (!(await leads())) return report({ kind: 'standby' })
+    const startedMs = performance.now()
     const checkpoint = now() - checkpointMs > HOUR_MS
-    await membership.refresh({
+    const tock = await membership.refresh({
       known: [...known].map(([id, { rule }]) => ({ id, rule })),
       wanted: new Set(usual),
       retentionMs,
@@ -81,6 +86,12 @@ export function makeSegmenter({ store, audiences, leader, ...always }: Segmenter
       idleMs: IDLE_MS,
     })
     if (checkpoint) checkpointMs = now()
+    const isKnown = tock.audiences.length > 0 || usual.length === 0
+    report({
+      kind: 'ticked',
+      seconds: (performance.now() - startedMs) / 1_000,
+      audiences: isKnown ? countStates(usual, tock.audiences) : undefined,
+    })
   }
 
   return {
@@ -102,6 +113,7 @@ export function makeSegmenter({ store, audiences, leader, ...always }: Segmenter
           waitMs = Math.max(PAUSE_MS, everyMs - (performance.now() - startedMs))
         } catch (error) {
           waitMs = Math.min(RETRY_MAX_MS, Math.max(everyMs, waitMs * 2))
+          report({ kind: 'failed' })
           log.warn({ cause: causeOf(error) }, 'memberships could not be refreshed and will be tried again')
         }
         await delay(waitMs, undefined, { signal }).catch(() => {})

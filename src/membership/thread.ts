@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads'
 import { causeOf } from '../core/errors.ts'
 import { log } from '../core/log.ts'
 import type { Environment } from '../settings/environment.ts'
+import type { SegmenterReport } from './report.ts'
 
 export type Thread = {
   /** Ends after the tick in hand; one that takes longer is cut off, and made again at the next start. */
@@ -15,13 +16,14 @@ const AGAIN_MS = 1_000
 const AGAIN_MAX_MS = 60_000
 
 /** `file`: a module that reads `environment` from its workerData and stops when it is sent anything. */
-export function startThread(file: string, environment: Environment): Thread {
+export function startThread(file: string, environment: Environment, onReport: (report: SegmenterReport) => void): Thread {
   const stopping = new AbortController()
   let worker: Worker | undefined
 
   const once = (): Promise<void> =>
     new Promise((resolve, reject) => {
       worker = new Worker(file, { workerData: environment })
+      worker.on('message', onReport)
       worker.once('error', reject)
       worker.once('exit', (code) => (code === 0 || stopping.signal.aborted ? resolve() : reject(new Error(`exit code ${code}`))))
     })

@@ -19,6 +19,8 @@ export type Environment = {
   readonly tombstoneKey: string | undefined
   /** Partners know visitors by ids made under it; absent: a key of its own in the data directory. */
   readonly syncKey: string | undefined
+  /** Signs measured links; absent: a key of its own in the data directory. */
+  readonly linkKey: string | undefined
 }
 
 export function readEnvironment(
@@ -50,6 +52,9 @@ export function readEnvironment(
   const syncKey = get('MADELEINE_SYNC_KEY')
   if (syncKey !== undefined && syncKey.length < 32)
     throw new MadeleineError('usage', 'MADELEINE_SYNC_KEY must have 32 characters or more')
+  const linkKey = get('MADELEINE_LINK_KEY')
+  if (linkKey !== undefined && linkKey.length < 32)
+    throw new MadeleineError('usage', 'MADELEINE_LINK_KEY must have 32 characters or more')
   return {
     port: Number(port),
     config: resolve(flags.config ?? get('MADELEINE_CONFIG') ?? './config'),
@@ -60,5 +65,6 @@ export function readEnvironment(
     cookieKeys,
     tombstoneKey,
     syncKey,
+    linkKey,
   }
 }

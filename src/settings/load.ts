@@ -25,6 +25,8 @@ export type Source = {
   readonly hosts: readonly string[] | undefined
   /** Of imported and server events without consent of their own. */
   readonly permissions: PermissionSet
+  /** So long without an event is told to the operator. */
+  readonly silentAfterMs: number
   /** By which the visitors' signals are read there. */
   readonly consent: ConsentPolicy
 }
@@ -70,6 +72,8 @@ export type Settings = {
   /** Origin at which browsers reach the collector; undefined: what they say it is. */
   readonly publicUrl: string | undefined
   readonly trustedProxies: readonly string[]
+  /** Events a second; 0 is off. */
+  readonly rateLimits: { readonly perAddress: number; readonly perVisitor: number }
   /** Absolute path of the operator's mmdb. */
   readonly geoDatabase: string | undefined
   readonly contentTaxonomy: Taxonomy
@@ -85,13 +89,16 @@ function readGeneral(document: Document | undefined, errors: ConfigError[]): z.o
   return settingsSchema.parse({})
 }
 
-type Declared = Omit<Source, 'consent'>
+type Declared = Omit<Source, 'consent' | 'silentAfterMs'> & { readonly silentAfterMs: number | undefined }
 
 function readSources(document: Document | undefined, errors: ConfigError[]): Map<string, Declared> {
   const sources = new Map<string, Declared>()
   if (!document) return sources
   for (const { value: source } of readItems(document, 'sources', sourceSchema, errors).items) {
-    if (source) sources.set(source.id, { id: source.id, hosts: source.hosts, permissions: permissionSet(source.permissions) })
+    if (source) {
+      const { id, hosts, permissions, silent_after: silentAfterMs } = source
+      sources.set(id, { id, hosts, permissions: permissionSet(permissions), silentAfterMs })
+    }
   }
   return sources
 }
@@ -193,7 +200,8 @@ export function loadSettings(
   }
   const publisherMode = new Set(general.tcf.publisher_mode)
   const judged = [...sources].map(([id, source]): [string, Source] => {
-    return [id, { ...source, consent: { ...policy, publisherMode: publisherMode.has(id) } }]
+    const silentAfterMs = source.silentAfterMs ?? general.collector.silent_after
+    return [id, { ...source, silentAfterMs, consent: { ...policy, publisherMode: publisherMode.has(id) } }]
   })
   return Object.freeze({
     sources: new Map(judged),
@@ -214,6 +222,10 @@ export function loadSettings(
     allowedOrigins: general.collector.allowed_origins,
     publicUrl: general.collector.public_url,
     trustedProxies: general.collector.trusted_proxies,
+    rateLimits: {
+      perAddress: general.collector.rate_limit.per_address,
+      perVisitor: general.collector.rate_limit.per_visitor,
+    },
     geoDatabase: general.geo && resolve(directory, general.geo.database),
     contentTaxonomy: taxonomies.content,
     audienceTaxonomy: taxonomies.audience,

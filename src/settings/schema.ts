@@ -2,7 +2,7 @@
 
 import { isIP } from 'node:net'
 import { z } from 'zod'
-import { parseDuration, RETENTION_MAX_MS } from '../core/duration.ts'
+import { HOUR_MS, parseDuration, RETENTION_MAX_MS } from '../core/duration.ts'
 import { PERMISSIONS } from '../core/permissions.ts'
 import { TAXONOMY_ID } from '../taxonomy/tree.ts'
 import { parseOrigin } from './sync-template.ts'
@@ -28,8 +28,7 @@ const size = z
     return Number(number) * UNIT_BYTES[unit as keyof typeof UNIT_BYTES]
   })
   .refine((bytes) => bytes >= 256 * 1024 ** 2, 'at least 256MiB')
-/** Known to the contract, built later: only the value that changes nothing is taken, so that nobody relies on what is not there. */
-const zeroForNow = z.literal(0, 'rate limits are not available in this version: 0 (off) is the only value')
+const eventsASecond = z.number().int('events a second, a whole number; 0 is off').min(0).max(1_000_000).default(0)
 
 export const sourceId = /^[a-z0-9][a-z0-9_-]{0,63}$/
 
@@ -38,6 +37,7 @@ export const sourceSchema = z.strictObject({
   name: text.optional(),
   hosts: z.array(host).min(1).optional(),
   permissions: z.array(z.enum(PERMISSIONS)).default([...PERMISSIONS]),
+  silent_after: duration.optional(),
 })
 
 /** Vendor ids are 16 bits in every string of the framework. */
@@ -77,9 +77,12 @@ export const settingsSchema = z.strictObject({
           'the origin at which browsers reach the collector, such as https://collector.example',
         )
         .optional(),
-      rate_limit: z.strictObject({ per_address: zeroForNow.default(0), per_visitor: zeroForNow.default(0) }).optional(),
+      rate_limit: z
+        .strictObject({ per_address: eventsASecond, per_visitor: eventsASecond })
+        .default({ per_address: 0, per_visitor: 0 }),
+      silent_after: duration.default(HOUR_MS),
     })
-    .default({ trusted_proxies: [], allowed_origins: [] }),
+    .default({ trusted_proxies: [], allowed_origins: [], rate_limit: { per_address: 0, per_visitor: 0 }, silent_after: HOUR_MS }),
   sync: z.strictObject({ per_page: z.number().int().min(0).max(50).default(5) }).default({ per_page: 5 }),
   privacy: z
     .strictObject({ minimum_report: wholeFromOne.default(50), minimum_export: wholeFromOne.default(100) })

@@ -3,6 +3,7 @@
 import type { ConsentSignal } from '../consent/standing.ts'
 import { decimalText } from '../core/decimal.ts'
 import type { Event } from '../event/event.ts'
+import type { Order } from '../event/order.ts'
 import type { Match } from '../identity/matches.ts'
 import type { Tombstone } from '../identity/tombstones.ts'
 import type { Batch, Note } from './names.ts'
@@ -74,6 +75,25 @@ export function parseTombstoneLine(line: string): Tombstone | undefined {
   try {
     const { hash, day, opted_out } = JSON.parse(line) as Record<string, unknown>
     return typeof hash === 'string' && typeof day === 'string' ? { hash, day, isOptedOut: opted_out === 1 } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const CONVERSION = '"event":"conversion"'
+
+/** The order of a line, where it is a conversion that names one. A damaged line names none: the shipper sets it aside. */
+export function parseOrderLine(line: string): Order | undefined {
+  if (!line.includes(CONVERSION)) return undefined
+  try {
+    const { event, source, order_id = '', ts } = JSON.parse(line) as Record<string, unknown>
+    return event === 'conversion' &&
+      typeof source === 'string' &&
+      typeof order_id === 'string' &&
+      order_id !== '' &&
+      typeof ts === 'number'
+      ? { source, orderId: order_id, tsMs: ts }
+      : undefined
   } catch {
     return undefined
   }

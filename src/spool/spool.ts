@@ -7,14 +7,15 @@ import type { ConsentSignal } from '../consent/standing.ts'
 import { MadeleineError } from '../core/errors.ts'
 import type { Store } from '../engine/store.ts'
 import type { Event } from '../event/event.ts'
+import type { Order } from '../event/order.ts'
 import type { Match } from '../identity/matches.ts'
 import type { Tombstone } from '../identity/tombstones.ts'
 import { expireAside } from './aside.ts'
 import { makeBatches } from './batches.ts'
 import { askOwner, claimDirectory, errorOf, type OnCommand } from './claim.ts'
-import { parseSpoolName, partitionOf } from './names.ts'
+import { isNote, parseSpoolName, partitionOf } from './names.ts'
 import { recoverSpool } from './recover.ts'
-import { eventLine, matchLine, parseTombstoneLine, signalLine, tombstoneLine } from './row.ts'
+import { eventLine, matchLine, parseOrderLine, parseTombstoneLine, signalLine, tombstoneLine } from './row.ts'
 import { type Shipper, startShipper } from './shipper.ts'
 import { openWriter } from './writer.ts'
 
@@ -45,8 +46,10 @@ export async function openSpool(options: {
   readonly store: Store
   readonly now: () => number
   readonly prepare: () => Promise<void>
+  /** Called with each order that was written down before and may not be in the store yet. */
+  readonly onLeftOrder?: (order: Order) => void
 }): Promise<Spool> {
-  const { data, store, now, prepare } = options
+  const { data, store, now, prepare, onLeftOrder } = options
   const directory = spoolDirectory(data)
   let ship = async (): Promise<void> => {}
   const claim = await claimAsServe(data, async () => {
@@ -56,6 +59,7 @@ export async function openSpool(options: {
   const nextBatch = makeBatches(now)
   const left = recoverSpool(directory)
   const leftTombstones = left.flatMap((file) => readTombstones(directory, file))
+  if (onLeftOrder) for (const file of left) readOrders(directory, file, onLeftOrder)
   const shipper = startShipper({ directory, store, nextBatch, prepare })
   for (const file of left) shipper.add(file, true)
   const writer = openWriter({ directory, nextBatch, now, onReady: (file) => shipper.add(file, false) })
@@ -88,6 +92,16 @@ function readTombstones(directory: string, file: string): Tombstone[] {
   if (parseSpoolName(file)?.partition !== 'tombstones') return []
   const lines = readFileSync(join(directory, file), 'utf8').split('\n').filter(Boolean)
   return lines.flatMap((line) => parseTombstoneLine(line) ?? [])
+}
+
+function readOrders(directory: string, file: string, onOrder: (order: Order) => void): void {
+  if (isNote(parseSpoolName(file)?.partition ?? '')) return
+  const bytes = readFileSync(join(directory, file))
+  if (!bytes.includes('"event":"conversion"')) return // most files hold none, and a store that was away leaves many
+  for (const line of bytes.toString('utf8').split('\n')) {
+    const order = parseOrderLine(line)
+    if (order) onOrder(order)
+  }
 }
 
 const COMMAND_WAIT_MS = 120_000

@@ -41,11 +41,12 @@ const isApart = ({ storageAccess }: BrowserRequest): boolean => storageAccess ==
 export function readSyncRequest(
   incoming: IncomingMessage,
   given: Readonly<Record<string, unknown>>,
-  { signer, tombstones, locate }: CollectorParts,
+  parts: CollectorParts,
   { consent }: SyncSettings,
   nowMs: number,
 ): SyncRequest {
-  const browser = readBrowserRequest(incoming, false, locate)
+  const { signer, tombstones } = parts
+  const browser = readBrowserRequest(incoming, false, parts)
   const { cookies, heard, dropped } = browser
   const signals = signalsOf(given, heard)
   const uids = readUids(isApart(browser) ? cookies.partitionedUids : cookies.uids, nowMs)

@@ -1,6 +1,6 @@
 // A project of its own for one test: a configuration and a data directory under the temporary directory, gone after the test.
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
@@ -38,4 +38,16 @@ export function scratchProject(files: Readonly<Record<string, string>> = OPEN_CO
   mkdirSync(project.config)
   for (const [path, text] of Object.entries(files)) project.write(path, text)
   return project
+}
+
+/** While `work` runs nothing can be made in the directory: it lies under another name, and a file stands in its place. What is open stays open. */
+export async function refuseWrites(directory: string, work: () => Promise<void>): Promise<void> {
+  renameSync(directory, `${directory}.aside`)
+  writeFileSync(directory, '')
+  try {
+    await work()
+  } finally {
+    rmSync(directory)
+    renameSync(`${directory}.aside`, directory)
+  }
 }

@@ -20,5 +20,10 @@ export function sourcesOf(
   policy: Partial<ConsentPolicy> = {},
 ): Map<string, Source> {
   const consent = { ...openPolicy, ...policy }
-  return new Map(declared.map((source) => [source.id, { hosts: undefined, permissions: ALL_PERMISSIONS, consent, ...source }]))
+  return new Map(
+    declared.map((source) => [
+      source.id,
+      { hosts: undefined, permissions: ALL_PERMISSIONS, silentAfterMs: 3_600_000, consent, ...source },
+    ]),
+  )
 }
