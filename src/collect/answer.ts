@@ -3,6 +3,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Context } from 'hono'
 import { messageOf } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
 import { log } from '../core/log.ts'
 import { isOrder, orderOf } from '../event/order.ts'
 import type { Tombstone } from '../identity/tombstones.ts'
@@ -68,6 +69,10 @@ const digest = (text: string): Buffer => createHash('sha256').update(text).diges
 
 export const needsKey = (c: Context): Response =>
   c.json({ error: 'this route needs Authorization: Bearer and the API key' }, 401, { ...NOT_CACHED, connection: 'close' })
+
+/** For a body of which the rest is not read: the connection cannot carry another request. */
+export const tooLarge = (c: Context): Response =>
+  c.json({ error: `the body is larger than ${LIMITS.requestBytes} bytes` }, 413, { ...NOT_CACHED, connection: 'close' })
 
 export type HasKey = (authorization: string | undefined) => boolean
 

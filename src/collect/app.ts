@@ -6,10 +6,9 @@ import { type Context, Hono } from 'hono'
 import type { ConsentSignal } from '../consent/standing.ts'
 import { messageOf } from '../core/errors.ts'
 import { parseVisitorId } from '../core/ids.ts'
-import { LIMITS } from '../core/limits.ts'
 import { log } from '../core/log.ts'
 import type { Event } from '../event/event.ts'
-import { type CollectorParts, corsHeaders, type HasKey, keep, NOT_CACHED, needsKey, preflightHeaders } from './answer.ts'
+import { type CollectorParts, corsHeaders, type HasKey, keep, NOT_CACHED, needsKey, preflightHeaders, tooLarge } from './answer.ts'
 import { parseBody, readBodyText } from './body.ts'
 import { addClickRoutes } from './click.ts'
 import { countDecision } from './counts.ts'
@@ -44,11 +43,7 @@ export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
     const text = await readBodyText(c.env.incoming)
     if (text === undefined) {
       counts.dropped.add('body_too_large')
-      // The rest of the body is not read: the connection cannot carry another request.
-      return c.json({ error: `the body is larger than ${LIMITS.requestBytes} bytes` }, 413, {
-        ...NOT_CACHED,
-        connection: 'close',
-      })
+      return tooLarge(c)
     }
     const body = parseBody(text)
     if (!body.ok) {
@@ -117,6 +112,7 @@ export function makeRoutes(parts: CollectorParts, hasKey: HasKey): Hono<Env> {
   app.post('/v1/explain', async (c) => {
     if (!hasKey(c.env.incoming.headers.authorization)) return needsKey(c)
     const text = await readBodyText(c.env.incoming)
+    if (text === undefined) return tooLarge(c)
     const asked = parseExplained(text)
     if (!asked.ok) return c.json({ error: asked.message, field: asked.field }, 400, NOT_CACHED)
     const explained = explainHit(asked.hit, parts, now())

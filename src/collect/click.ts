@@ -3,7 +3,7 @@
 
 import type { Context, Hono } from 'hono'
 import { z } from 'zod'
-import { type CollectorParts, type HasKey, keep, NOT_CACHED, needsKey } from './answer.ts'
+import { type CollectorParts, type HasKey, keep, NOT_CACHED, needsKey, tooLarge } from './answer.ts'
 import type { Env } from './app.ts'
 import { parseQuery, readBodyText } from './body.ts'
 import { countDecision } from './counts.ts'
@@ -71,13 +71,14 @@ export function addClickRoutes(app: Hono<Env>, parts: CollectorParts, hasKey: Ha
   app.post('/v1/links', async (c) => {
     counts.requests.add('v1_links')
     if (!hasKey(c.env.incoming.headers.authorization)) return needsKey(c)
-    const wrong = (field: string, message: string) =>
-      c.json({ error: `${field} ${message}`, field, message }, 400, { ...NOT_CACHED, connection: 'close' })
+    const wrong = (field: string, message: string) => c.json({ error: `${field} ${message}`, field, message }, 400, NOT_CACHED)
+    const text = await readBodyText(c.env.incoming)
+    if (text === undefined) return tooLarge(c)
     let body: unknown
     try {
-      body = JSON.parse((await readBodyText(c.env.incoming)) ?? '')
+      body = JSON.parse(text)
     } catch {
-      return wrong('body', 'is not JSON, or too large')
+      return wrong('body', 'is not JSON')
     }
     const asked = linkShape.safeParse(body)
     if (!asked.success) {

@@ -25,10 +25,10 @@ type Parsed =
   | { readonly ok: true; readonly hit: ExplainedHit }
   | { readonly ok: false; readonly field: string; readonly message: string }
 
-export function parseExplained(text: string | undefined): Parsed {
+export function parseExplained(text: string): Parsed {
   let value: unknown
   try {
-    value = JSON.parse(text ?? '')
+    value = JSON.parse(text)
   } catch {
     return { ok: false, field: 'body', message: 'the body is a JSON object with `url`, `headers` and, for /e, `body`' }
   }

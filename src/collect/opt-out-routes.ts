@@ -17,7 +17,7 @@ import {
 } from '../identity/cookie.ts'
 import { idsOf } from '../identity/visitor.ts'
 import type { SpoolNotes } from '../spool/spool.ts'
-import { type CollectorParts, NOT_CACHED } from './answer.ts'
+import { type CollectorParts, NOT_CACHED, tooLarge } from './answer.ts'
 import type { Env } from './app.ts'
 import { parseBody, readBodyText } from './body.ts'
 import { bury, revive, takeBack } from './opt-out.ts'
@@ -102,7 +102,9 @@ export function addOptOutRoutes(app: Hono<Env>, parts: CollectorParts): void {
         : [endOptOutCookie(false), ...(cookies.siteOptedOut === undefined ? [] : [endOptOutCookie(true)])]
       return answer(c, set, optOutPage({ opted_out: isOptOut, gpc: status(headers).gpc }))
     }
-    const body = parseBody((await readBodyText(c.env.incoming)) ?? '')
+    const text = await readBodyText(c.env.incoming)
+    if (text === undefined) return tooLarge(c)
+    const body = parseBody(text)
     const given = body.ok ? (body.events[0] ?? {}) : {}
     const source = siteOf(headers.origin, given['source'])
     if (source === undefined)

@@ -43,6 +43,8 @@ function parseAnswer(bytes: Buffer, isHead: boolean): Parsed {
 export class Connection {
   readonly #port: number
   #socket: Socket | undefined
+  /** What was sent before, and answered: a request that gets no answer may not be the one that is to blame. */
+  last = ''
 
   constructor(port: number) {
     this.#port = port

@@ -134,6 +134,7 @@ export async function fuzz({
     `${n}: ${shot.method} ${shot.route.path} ${JSON.stringify(bytesOf(shot).toString('latin1').slice(0, 600))} -> ${typeof answer === 'object' ? answer.status : String(answer)}`
 
   async function shoot(connection: Connection, random: Random, isBroken: boolean): Promise<void> {
+    const before = connection.last
     const n = done++
     const shot = mutate(seedOf(random.pickBy(routes, weightOf), random), random, isBroken)
     const isSound = shot.raw === undefined
@@ -146,7 +147,8 @@ export async function fuzz({
     slowestMs = Math.max(slowestMs, performance.now() - startedMs)
     const status = typeof answer === 'object' ? String(answer.status) : String(answer)
     statuses[status] = (statuses[status] ?? 0) + 1
-    if (answer === 'late' || (answer === undefined && isSound)) unanswered.push(shown(n, shot, answer))
+    if (answer === 'late' || (answer === undefined && isSound)) unanswered.push(`${shown(n, shot, answer)} after ${before}`)
+    connection.last = shown(n, shot, answer)
     if (Number(status) >= 500 && Number(status) !== 505) wrong.push(shown(n, shot, answer))
     const events = eventsOf(shot, typeof answer === 'object' ? answer : undefined)
     if ('exactly' in events) sent += events.exactly

@@ -92,9 +92,10 @@ describe('The collector', () => {
   })
 
   /** The `Connection` header of the answer to a body of which the collector need not read the end. */
-  async function connectionAfter(path: string, bytes: number): Promise<string | undefined> {
+  async function connectionAfter(path: string, bytes: number, more: Record<string, string> = {}): Promise<string | undefined> {
     const agent = new Agent({ keepAlive: true })
-    const sent = request({ port: server.port, host: '127.0.0.1', agent, method: 'POST', path }).end('{'.repeat(bytes))
+    const headers = { authorization: `Bearer ${API_KEY}`, ...more }
+    const sent = request({ port: server.port, host: '127.0.0.1', agent, method: 'POST', path, headers }).end('{'.repeat(bytes))
     const [response] = (await once(sent, 'response')) as [IncomingMessage]
     response.resume()
     await once(response, 'end')
@@ -103,12 +104,17 @@ describe('The collector', () => {
   }
 
   it('A body that is too large closes its connection and says so, so that no later request is sent into it', async () => {
-    expect(await connectionAfter('/e', 262_145)).toBe('close')
-    expect(await connectionAfter('/e', 100)).toBe('keep-alive')
+    const chunked = { 'transfer-encoding': 'chunked' }
+    const fromPage = { origin: 'https://a.example' } // our own page's POST is not read at all
+    for (const path of ['/e', '/v1/events', '/v1/explain', '/v1/links', '/optout', '/optin']) {
+      expect(await connectionAfter(path, 262_145, fromPage), path).toBe('close')
+      expect(await connectionAfter(path, 400_000, { ...fromPage, ...chunked }), `${path} in chunks`).toBe('close')
+      expect(await connectionAfter(path, 100, fromPage), path).toBe('keep-alive')
+    }
   })
 
   it('A large body without the key closes its connection and says so', async () => {
-    expect(await connectionAfter('/v1/events', 200_000)).toBe('close')
+    expect(await connectionAfter('/v1/events', 200_000, { authorization: '' })).toBe('close')
   })
 
   it('/v1/events is refused without the key, with a wrong one, and with an ill-formed visitor; with the key the visitor is kept', async () => {
