@@ -11,7 +11,7 @@ import { makeRecentRefusals } from './collect/opt-out.ts'
 import { policyInTag } from './collect/tag.ts'
 import { causeOf, MadeleineError, messageOf } from './core/errors.ts'
 import { log } from './core/log.ts'
-import { applyRetention, expireOverdue, migrate } from './engine/migrate.ts'
+import { applyDurability, applyRetention, expireOverdue, migrate } from './engine/migrate.ts'
 import { distFile } from './engine/package-files.ts'
 import { openStore, type Store } from './engine/store.ts'
 import { makeSigner } from './identity/cookie.ts'
@@ -191,6 +191,7 @@ export async function openCollector(environment: Environment, settings: Settings
   const prepare = async (): Promise<void> => {
     if (isPrepared) return
     await migrate(store)
+    await applyDurability(store, settings.spool.sync !== 'never')
     isPrepared = true
   }
   let spool: Spool | undefined
@@ -198,7 +199,7 @@ export async function openCollector(environment: Environment, settings: Settings
   // Read before anything is opened: a database that cannot be read is a mistake to be told at once.
   const locate = openPlaces(settings.geoDatabase, settings.trustedProxies)
   try {
-    spool = await openSpool({ data: environment.data, store, now, prepare })
+    spool = await openSpool({ data: environment.data, store, now, prepare, ...settings.spool })
     await prepare().catch((error: unknown) => {
       if (environment.clickhouseUrl === undefined || !(error instanceof MadeleineError && error.code === 'store_unreachable'))
         throw error

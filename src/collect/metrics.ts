@@ -2,7 +2,7 @@
 
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { Tally } from '../core/tally.ts'
-import type { Shipper } from '../spool/shipper.ts'
+import type { SpoolCounts } from '../spool/spool.ts'
 import type { CollectCounts } from './counts.ts'
 
 function counter(
@@ -20,7 +20,7 @@ function* labelled(tally: Tally, label: (text: string) => Record<string, string>
   for (const [text, n] of tally.entries()) yield [label(text), n]
 }
 
-export function metricsText(counts: CollectCounts, shipped: Shipper['counts'], tombstones: number): Promise<string> {
+export function metricsText(counts: CollectCounts, shipped: SpoolCounts, tombstones: number): Promise<string> {
   const registry = new Registry()
   counter(
     registry,
@@ -73,6 +73,11 @@ export function metricsText(counts: CollectCounts, shipped: Shipper['counts'], t
   new Gauge({ name: 'madeleine_spool_files_waiting', help: 'Closed spool files not yet stored', registers: [registry] }).set(
     shipped.filesWaiting,
   )
+  const gauge = (name: string, help: string, value: number) => new Gauge({ name, help, registers: [registry] }).set(value)
+  gauge('madeleine_spool_bytes_waiting', 'Bytes acknowledged and not yet stored; see spool.max_size', shipped.bytesWaiting)
+  gauge('madeleine_spool_oldest_seconds', 'Age of the oldest spool file not yet stored', shipped.oldestSeconds)
+  counter(registry, 'madeleine_spool_refused_total', 'Appends refused: full, or the disk', [], [[{}, shipped.appendsRefused]])
+  counter(registry, 'madeleine_spool_aside_lines_total', 'Lines set aside with a reason', [], [[{}, shipped.linesAside]])
   new Gauge({ name: 'madeleine_opted_out_ids', help: 'Ids known to have opted out', registers: [registry] }).set(tombstones)
   return registry.metrics()
 }

@@ -1,21 +1,36 @@
 // The spool as the rest sees it: serve opens it for the time it runs, a command has it shipped before it reads.
+//
+// Its invariants, each held by test/property/spool.test.ts against a model, under crashes, damage, a store that fails and clocks that jump:
+//  1. What was acknowledged is in the spool or in the store until retention ends it: after kill -9 at any moment, and after a power cut but for what
+//     `spool.sync` allows (writer.ts, syncs.ts).
+//  2. What was refused is in neither. An append is taken whole or not at all. (Of what nobody answered, because the process was killed, either may be true.)
+//  3. A file is written by one process, once, and never again after its name ends in `.ready`; it holds one partition and one batch (names.ts, claim.ts).
+//  4. What is held in memory and on disk is bounded; beyond it appends are refused, and taken again when there is room, without a hand.
+//  5. A line is stored once: a file is sent as one block under one token, and looked for by its batch where it may have been sent before (shipper.ts).
+//  6. Only lines as they were written are stored, under the file's own name; all others are in `aside/` with a reason (seal.ts, recover.ts). None keeps
+//     the others from being stored, nor the collector from starting.
+//  7. A file leaves the spool only when the store has said yes, when files that hold all of it are on disk (refusal.ts), or into `aside/`.
+//  8. None of this asks what time it is: numbers only grow while a process lives, ages are of a clock that only grows, and two files of one number are still two.
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
+import { performance } from 'node:perf_hooks'
+import { setTimeout as delay, setImmediate as pause } from 'node:timers/promises'
 import type { ConsentSignal } from '../consent/standing.ts'
-import { MadeleineError } from '../core/errors.ts'
+import { MadeleineError, messageOf } from '../core/errors.ts'
 import type { Store } from '../engine/store.ts'
 import type { Event } from '../event/event.ts'
 import type { Match } from '../identity/matches.ts'
 import type { Tombstone } from '../identity/tombstones.ts'
+import type { SpoolSync } from '../settings/schema.ts'
 import { expireAside } from './aside.ts'
 import { makeBatches } from './batches.ts'
 import { askOwner, claimDirectory, errorOf, type OnCommand } from './claim.ts'
 import { parseSpoolName, partitionOf } from './names.ts'
-import { recoverSpool } from './recover.ts'
+import { type LeftFile, recoverSpool } from './recover.ts'
 import { eventLine, matchLine, parseTombstoneLine, signalLine, tombstoneLine } from './row.ts'
-import { type Shipper, startShipper } from './shipper.ts'
+import { checkLines, rowsOf } from './seal.ts'
+import { type ShipCounts, type Shipment, startShipper } from './shipper.ts'
 import { openWriter } from './writer.ts'
 
 export type SpoolNotes = {
@@ -24,12 +39,22 @@ export type SpoolNotes = {
   readonly matches?: readonly Match[]
 }
 
+export type SpoolCounts = Omit<ShipCounts, 'bytesWaiting'> & {
+  /** Not stored yet, of open and of closed files. */
+  readonly bytesWaiting: number
+  /** Age of the oldest file that is not stored yet; 0 where there is none. */
+  readonly oldestSeconds: number
+  readonly appendsRefused: number
+}
+
 export type Spool = {
-  /** Resolves when all of the events, and what visitors said beside, would survive kill -9; rejects with spool_failed, then none is kept. */
+  /** Resolves when all of the events, and what visitors said beside, are as durable as `spool.sync` says; rejects with spool_failed, then none is kept. */
   append(events: readonly Event[], notes?: SpoolNotes): Promise<void>
   /** Everything appended so far is in the store when this resolves. */
   ship(): Promise<void>
-  readonly counts: Shipper['counts']
+  readonly counts: SpoolCounts
+  /** Why an event that is sent now would be refused; undefined where it would be taken. Where the last one was refused by the disk, the disk is tried. */
+  refusal(): MadeleineError | undefined
   /** Opt-outs that were written down before and may not be in the store yet. */
   readonly leftTombstones: readonly Tombstone[]
   /** Removes what was set aside before a moment. */
@@ -40,13 +65,22 @@ export type Spool = {
 
 const spoolDirectory = (data: string): string => join(data, 'spool')
 
+/** Files that an earlier process left, and may have sent. */
+const leftShipments = (left: readonly LeftFile[], nowMs: number): Shipment[] =>
+  left.map(({ file, bytes, writtenMs }) => {
+    const ageMs = Math.max(0, nowMs - writtenMs)
+    return { file, bytes, sinceMs: performance.now() - ageMs, maybeSent: true }
+  })
+
 export async function openSpool(options: {
   readonly data: string
   readonly store: Store
   readonly now: () => number
   readonly prepare: () => Promise<void>
+  readonly sync: SpoolSync
+  readonly maxBytes: number
 }): Promise<Spool> {
-  const { data, store, now, prepare } = options
+  const { data, store, now, prepare, sync, maxBytes } = options
   const directory = spoolDirectory(data)
   let ship = async (): Promise<void> => {}
   const claim = await claimAsServe(data, async () => {
@@ -55,13 +89,20 @@ export async function openSpool(options: {
   })
   const nextBatch = makeBatches(now)
   const left = recoverSpool(directory)
-  const leftTombstones = left.flatMap((file) => readTombstones(directory, file))
+  const leftTombstones = (await Promise.all(left.map(({ file }) => readTombstones(directory, file)))).flat()
   const shipper = startShipper({ directory, store, nextBatch, prepare })
-  for (const file of left) shipper.add(file, true)
-  const writer = openWriter({ directory, nextBatch, now, onReady: (file) => shipper.add(file, false) })
-  ship = () => {
-    writer.rotate()
-    return shipper.drain()
+  for (const shipment of leftShipments(left, now())) shipper.add(shipment)
+  const writer = openWriter({
+    directory,
+    nextBatch,
+    sync,
+    maxBytes,
+    readyBytes: () => shipper.counts.bytesWaiting,
+    onReady: ({ name, bytes, openedMs }) => shipper.add({ file: name, bytes, sinceMs: openedMs, maybeSent: false }),
+  })
+  ship = async () => {
+    await writer.rotate()
+    await shipper.drain()
   }
   return {
     append(events, notes) {
@@ -72,34 +113,69 @@ export async function openSpool(options: {
       return writer.append(lines)
     },
     ship: () => ship(),
-    counts: shipper.counts,
+    get counts() {
+      const oldest = Math.min(writer.oldestMs ?? Infinity, shipper.oldestMs ?? Infinity)
+      return {
+        ...shipper.counts,
+        bytesWaiting: shipper.counts.bytesWaiting + writer.bytes,
+        oldestSeconds: oldest === Infinity ? 0 : Math.max(0, performance.now() - oldest) / 1_000,
+        appendsRefused: writer.counts.refused,
+      }
+    },
+    refusal: () => writer.refusal() ?? (writer.counts.failedInARow > 0 ? tryDisk(directory) : undefined),
     leftTombstones,
     expireAside: (untilMs) => expireAside(directory, untilMs),
     async close(withinMs) {
-      writer.close()
-      await Promise.race([shipper.drain().catch(() => {}), delay(withinMs, undefined, { ref: false })])
+      const patience = () => delay(withinMs, undefined, { ref: false })
+      await Promise.race([
+        writer
+          .close()
+          .then(() => shipper.drain())
+          .catch(() => {}),
+        patience(),
+      ])
       await shipper.stop()
       await claim.release()
     },
   }
 }
 
-function readTombstones(directory: string, file: string): Tombstone[] {
-  if (parseSpoolName(file)?.partition !== 'tombstones') return []
-  const lines = readFileSync(join(directory, file), 'utf8').split('\n').filter(Boolean)
-  return lines.flatMap((line) => parseTombstoneLine(line) ?? [])
+const PROBE = Buffer.alloc(64 * 1024)
+
+/** Whether the disk takes a few more files' beginnings. */
+function tryDisk(directory: string): MadeleineError | undefined {
+  const path = join(directory, 'probe.tmp')
+  try {
+    writeFileSync(path, PROBE)
+    return undefined
+  } catch (error) {
+    return new MadeleineError('spool_failed', `the spool cannot be written: ${messageOf(error)}`, {
+      hint: 'check the disk of MADELEINE_DATA',
+      retry: true,
+    })
+  } finally {
+    rmSync(path, { force: true })
+  }
+}
+
+/** Damaged lines are set aside, and told of, when the file is shipped. */
+async function readTombstones(directory: string, file: string): Promise<Tombstone[]> {
+  const name = parseSpoolName(file)
+  if (name?.partition !== 'tombstones') return []
+  const { lines } = await checkLines(readFileSync(join(directory, file)), name, pause)
+  return rowsOf(lines).flatMap((line) => parseTombstoneLine(line) ?? [])
 }
 
 const COMMAND_WAIT_MS = 120_000
 
 /** A command that is shipping holds the directory for a moment; only another `serve` is a reason to refuse. */
 async function claimAsServe(data: string, onCommand: OnCommand): ReturnType<typeof claimDirectory> {
-  const until = Date.now() + COMMAND_WAIT_MS
+  const until = performance.now() + COMMAND_WAIT_MS
   for (;;) {
     try {
       return await claimDirectory(data, 'serve', onCommand)
     } catch (error) {
-      if (!(error instanceof MadeleineError && error.retry) || Date.now() > until) throw error
+      if (!(error instanceof MadeleineError && error.retry) || performance.now() > until) throw error
       await delay(50)
     }
   }
@@ -108,7 +184,7 @@ async function claimAsServe(data: string, onCommand: OnCommand): ReturnType<type
 /** Ships what the spool holds: through the running server, or here where there is none. Every command that reads events calls it first. */
 export async function shipSpool(data: string, store: Store, now: () => number): Promise<void> {
   const directory = spoolDirectory(data)
-  const until = Date.now() + COMMAND_WAIT_MS
+  const until = performance.now() + COMMAND_WAIT_MS
   for (;;) {
     const owner = await askOwner(data)
     if (owner?.body === 'serve') {
@@ -132,7 +208,7 @@ export async function shipSpool(data: string, store: Store, now: () => number): 
       }
       return
     } catch (error) {
-      if (!(error instanceof MadeleineError && error.code === 'locked') || Date.now() > until) throw error
+      if (!(error instanceof MadeleineError && error.code === 'locked') || performance.now() > until) throw error
       await delay(50)
     }
   }
@@ -140,7 +216,7 @@ export async function shipSpool(data: string, store: Store, now: () => number): 
 
 async function shipLeftovers(directory: string, store: Store, now: () => number): Promise<void> {
   const shipper = startShipper({ directory, store, nextBatch: makeBatches(now) })
-  for (const file of recoverSpool(directory)) shipper.add(file, true)
+  for (const shipment of leftShipments(recoverSpool(directory), now())) shipper.add(shipment)
   try {
     await shipper.drain()
   } finally {
