@@ -41,7 +41,7 @@ function parseSync(value: string): SpoolSync | undefined {
 }
 const sync = z
   .string()
-  .regex(SYNC, SYNC_SHAPE)
+  .regex(SYNC, { error: SYNC_SHAPE, abort: true })
   .refine((value) => parseSync(value) !== undefined, SYNC_SHAPE)
   .transform((value) => parseSync(value) ?? 'batch')
 const SPOOL_DEFAULT = { sync: { everyMs: 1_000 }, max_size: 20 * 1024 ** 3 } satisfies { sync: SpoolSync; max_size: number }

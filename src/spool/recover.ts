@@ -27,6 +27,10 @@ function settle(directory: string, found: Found): Found | undefined {
   }
   if (found.name.state === 'ready') return found
   const file = spoolName({ ...found.name, state: 'ready' })
+  if (existsSync(join(directory, file))) {
+    setFileAside(directory, found.file, 'a copy: there is a closed file of this number')
+    return undefined
+  }
   renameSync(path, join(directory, file))
   return { ...found, file }
 }

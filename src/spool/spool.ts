@@ -79,6 +79,8 @@ export async function openSpool(options: {
   readonly prepare: () => Promise<void>
   readonly sync: SpoolSync
   readonly maxBytes: number
+  /** Drawn where a test does not say it. */
+  readonly writer?: number
 }): Promise<Spool> {
   const { data, store, now, prepare, sync, maxBytes } = options
   const directory = spoolDirectory(data)
@@ -87,7 +89,7 @@ export async function openSpool(options: {
     await ship()
     return ''
   })
-  const nextBatch = makeBatches(now)
+  const nextBatch = makeBatches(now, options.writer)
   const left = recoverSpool(directory)
   const leftTombstones = (await Promise.all(left.map(({ file }) => readTombstones(directory, file)))).flat()
   const shipper = startShipper({ directory, store, nextBatch, prepare })
