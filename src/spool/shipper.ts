@@ -99,7 +99,9 @@ type Waiting = {
   lines: number
 }
 
-type Wait = (ms: number, signal: AbortSignal) => Promise<unknown>
+/** Between two tries; ends early where the signal says so. */
+export type Wait = (ms: number, signal: AbortSignal) => Promise<unknown>
+export const waitFor: Wait = (ms, signal) => delay(ms, undefined, { signal })
 
 export function startShipper(options: {
   /** Done before the first file is shipped, and again until it succeeds: the store may be away when a collector starts. */
@@ -107,11 +109,9 @@ export function startShipper(options: {
   readonly directory: string
   readonly store: Store
   readonly nextBatch: NextBatch
-  /** Between two tries; replaced where a test makes thousands of them. */
   readonly wait?: Wait
 }): Shipper {
-  const { directory, store, nextBatch, prepare = async () => {} } = options
-  const wait = options.wait ?? ((ms, signal) => delay(ms, undefined, { signal }))
+  const { directory, store, nextBatch, prepare = async () => {}, wait = waitFor } = options
   const queue: Waiting[] = []
   const counts: ShipCounts = { filesShipped: 0, rowsShipped: 0, filesWaiting: 0, bytesWaiting: 0, failures: 0, linesAside: 0 }
   const drains: { left: Set<string>; resolve: () => void; reject: (error: unknown) => void }[] = []

@@ -26,11 +26,12 @@ import type { SpoolSync } from '../settings/schema.ts'
 import { expireAside } from './aside.ts'
 import { makeBatches } from './batches.ts'
 import { askOwner, claimDirectory, errorOf, type OnCommand } from './claim.ts'
+import { DISK, type Disk } from './disk.ts'
 import { parseSpoolName, partitionOf } from './names.ts'
 import { type LeftFile, recoverSpool } from './recover.ts'
 import { eventLine, matchLine, parseTombstoneLine, signalLine, tombstoneLine } from './row.ts'
 import { checkLines, rowsOf } from './seal.ts'
-import { type ShipCounts, type Shipment, startShipper } from './shipper.ts'
+import { type ShipCounts, type Shipment, startShipper, type Wait, waitFor } from './shipper.ts'
 import { openWriter } from './writer.ts'
 
 export type SpoolNotes = {
@@ -79,26 +80,28 @@ export async function openSpool(options: {
   readonly prepare: () => Promise<void>
   readonly sync: SpoolSync
   readonly maxBytes: number
-  /** Drawn where a test does not say it. */
-  readonly writer?: number
+  /** Replaced where a test needs a disk that fails, no time between tries, or a writer that was drawn before. */
+  readonly parts?: { readonly disk?: Disk; readonly wait?: Wait; readonly writer?: number }
 }): Promise<Spool> {
-  const { data, store, now, prepare, sync, maxBytes } = options
+  const { data, store, now, prepare, sync, maxBytes, parts = {} } = options
+  const { disk = DISK, wait = waitFor } = parts
   const directory = spoolDirectory(data)
   let ship = async (): Promise<void> => {}
   const claim = await claimAsServe(data, async () => {
     await ship()
     return ''
   })
-  const nextBatch = makeBatches(now, options.writer)
+  const nextBatch = makeBatches(now, parts.writer)
   const left = recoverSpool(directory)
   const leftTombstones = (await Promise.all(left.map(({ file }) => readTombstones(directory, file)))).flat()
-  const shipper = startShipper({ directory, store, nextBatch, prepare })
+  const shipper = startShipper({ directory, store, nextBatch, prepare, wait })
   for (const shipment of leftShipments(left, now())) shipper.add(shipment)
   const writer = openWriter({
     directory,
     nextBatch,
     sync,
     maxBytes,
+    disk,
     readyBytes: () => shipper.counts.bytesWaiting,
     onReady: ({ name, bytes, openedMs }) => shipper.add({ file: name, bytes, sinceMs: openedMs, maybeSent: false }),
   })

@@ -244,7 +244,7 @@ describe('a damaged spool', () => {
       prepare: async () => {},
       sync: 'never',
       maxBytes: 2 ** 30,
-      writer: Number((parsed?.batch ?? 0n) & 0x3fffffn),
+      parts: { writer: Number((parsed?.batch ?? 0n) & 0x3fffffn) },
     })
     await twin.append([anEvent({ ts: TS, visitor: visitorNumber(9) })])
     await twin.ship()
