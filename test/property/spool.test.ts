@@ -68,7 +68,7 @@ async function runWorld(seed: number, sync: SpoolSync): Promise<void> {
   const random = makeRandom(seed)
   let weather: readonly Fate[] = ['stored']
   const isPoison = (row: Readonly<Record<string, unknown>>) => row['event'] === 'poison'
-  const server = memoryServer(() => random.one(weather), isPoison)
+  const server = memoryServer(() => random.one(weather), isPoison, 5)
   let clock = START
   let diskFails = false
   let lives = 0

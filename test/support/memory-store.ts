@@ -25,10 +25,11 @@ export type MemoryServer = {
 
 const away = () => new MadeleineError('store_unreachable', 'the server does not answer', { retry: true })
 
-/** `fate` is asked for every insert; `isRefused` says which rows the table's types do not take. */
+/** `fate` is asked for every insert; `isRefused` says which rows the table's types do not take; `window`: so many tokens are remembered. */
 export function memoryServer(
   fate: () => Fate = () => 'stored',
   isRefused: (row: Readonly<Record<string, unknown>>) => boolean = () => false,
+  window = 10_000,
 ): MemoryServer {
   const stored: StoredRow[] = []
   const tokens = new Set<string>()
@@ -47,6 +48,7 @@ export function memoryServer(
     if (rows.some(isRefused)) throw new StoreRefused(27, 'cannot parse input')
     const isKnown = token !== undefined && tokens.has(`${into} ${token}`)
     if (token !== undefined) tokens.add(`${into} ${token}`)
+    for (const oldest of tokens) if (tokens.size > window) tokens.delete(oldest)
     if (met === 'killed_between') throw away()
     if (!isKnown) for (const row of rows) stored.push({ into, batch: BigInt(String(row['batch'])), row })
     if (met === 'no_answer') throw away()
