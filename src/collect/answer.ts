@@ -1,8 +1,7 @@
 // What the collector's answers have in common: headers, the image, and the making durable that every yes waits for.
 
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { messageOf } from '../core/errors.ts'
-import { log } from '../core/log.ts'
+import { MadeleineError } from '../core/errors.ts'
 import type { Tombstone } from '../identity/tombstones.ts'
 import type { Spool } from '../spool/spool.ts'
 import type { Locate } from './address.ts'
@@ -55,7 +54,7 @@ export async function keep(parts: CollectorParts, hit: Kept, nowMs: number): Pro
   try {
     if (hit.events.length > 0 || hit.notes) await spool.append(hit.events, hit.notes)
   } catch (error) {
-    log.error({ err: messageOf(error) }, 'events refused: the spool cannot be written')
+    if (!(error instanceof MadeleineError)) throw error // the spool has told of it
     if (hit.notes) takeBack(hit.notes, parts, nowMs)
     return false
   }

@@ -13,43 +13,43 @@ import type { Disk } from './disk.ts'
 
 export type SyncedFile = { readonly fd: number }
 
-export type Syncs = {
+export type Syncs<File extends SyncedFile> = {
   /** Appends are answered only when `now` has resolved. */
   mustWait(): boolean
   /** Bytes of it were acknowledged ahead of the disk. */
-  owe(file: SyncedFile): void
+  owe(file: File): void
   /** A file was made: its directory entry must be durable with its bytes. */
   made(): void
   /** Everything owed and these files are on the disk; rejects where that is not certain of `files`. */
-  now(files: readonly SyncedFile[]): Promise<void>
+  now(files: readonly File[]): Promise<void>
   /** Closes a file that nobody writes any more, when nothing of it is owed. */
-  close(file: SyncedFile): void
+  close(file: File): void
   /** Syncs what is owed a last time. */
   stop(): Promise<void>
 }
 
 const stat = promisify(fstat)
 
-export function openSyncs(options: {
+export function openSyncs<File extends SyncedFile>(options: {
   readonly directory: string
   readonly sync: SpoolSync
   readonly disk: Disk
   /** Something acknowledged may not be on the disk: the file should leave the spool soon. */
-  readonly onDistrust: (file: SyncedFile) => void
-}): Syncs {
+  readonly onDistrust: (file: File) => void
+}): Syncs<File> {
   const { sync, disk, onDistrust } = options
   const directory = sync === 'never' ? undefined : openSync(options.directory, 'r')
-  let owed = new Set<SyncedFile>()
-  let inHand = new Set<SyncedFile>()
-  const leaving = new Set<SyncedFile>()
-  const distrusted = new WeakSet<SyncedFile>()
+  let owed = new Set<File>()
+  let inHand = new Set<File>()
+  const leaving = new Set<File>()
+  const distrusted = new WeakSet<File>()
   let owedSince: number | undefined
   let inHandSince: number | undefined
   let isDirectoryOwed = false
   let hasFailed = false
   let running: Promise<void> | undefined
 
-  async function syncOne(file: SyncedFile): Promise<void> {
+  async function syncOne(file: File): Promise<void> {
     // Nearly every file that was closed is in the store, and gone, by now.
     if (leaving.has(file) && (await stat(file.fd)).nlink === 0) return
     await disk.sync(file.fd)
@@ -81,9 +81,13 @@ export function openSyncs(options: {
     }
   }
 
-  function end(file: SyncedFile): void {
+  function end(file: File): void {
     leaving.delete(file)
-    closeSync(file.fd)
+    try {
+      closeSync(file.fd)
+    } catch {
+      // Says that something was not written: of what is synced that is not so, and of nothing else was it promised.
+    }
   }
 
   /** One at a time: what comes meanwhile is owed to the next. */
@@ -94,7 +98,7 @@ export function openSyncs(options: {
     return running
   }
 
-  function owe(file: SyncedFile): void {
+  function owe(file: File): void {
     if (sync === 'never' || distrusted.has(file)) return
     owed.add(file)
     owedSince ??= performance.now()

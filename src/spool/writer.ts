@@ -1,33 +1,17 @@
 // Appends lines to local files before they are acknowledged: invariants 1 to 4 of the spool (spool.ts).
 // Lines that arrive in one turn of the event loop share one write a file; where the disk is waited for (syncs.ts), all that arrive meanwhile share the next.
 
-import { ftruncateSync, mkdirSync, openSync, renameSync, truncateSync, unlinkSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { performance } from 'node:perf_hooks'
-import { MadeleineError, messageOf, systemCode } from '../core/errors.ts'
+import { MadeleineError, messageOf } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { log } from '../core/log.ts'
 import type { SpoolSync } from '../settings/schema.ts'
 import type { NextBatch } from './batches.ts'
 import { DISK, type Disk, syncDirectory, writeWhole } from './disk.ts'
-import { type Batch, spoolName } from './names.ts'
-import { makeSeal, type Seal } from './seal.ts'
-import { openSyncs, type SyncedFile } from './syncs.ts'
-
-type OpenFile = SyncedFile & {
-  readonly partition: string
-  readonly batch: Batch
-  readonly path: string
-  readonly seal: Seal
-  readonly openedMs: number
-  /** Acknowledged. */
-  bytes: number
-  lines: number
-  /** Written, and not acknowledged yet. */
-  writtenBytes: number
-  writtenLines: number
-  isClosed: boolean
-}
+import { makeFiles, type OpenFile, type ReadyFile } from './files.ts'
+import { openSyncs } from './syncs.ts'
 
 type Waiter = {
   readonly lines: readonly SpooledEvent[]
@@ -37,8 +21,6 @@ type Waiter = {
 }
 
 export type SpooledEvent = { readonly partition: string; readonly line: string }
-
-export type ReadyFile = { readonly name: string; readonly bytes: number; readonly openedMs: number }
 
 export type SpoolWriter = {
   /** Resolves when every one of the lines is as durable as `sync` says; rejects with spool_failed, then none of them is kept. */
@@ -69,6 +51,8 @@ export type WriterOptions = {
   readonly elapsed?: () => number
 }
 
+const TELL_EVERY_MS = 1_000
+
 /** Batch and seal of a line. */
 const LINE_OVERHEAD = 48
 
@@ -79,108 +63,48 @@ export function openWriter(options: WriterOptions): SpoolWriter {
   const { directory, nextBatch, sync, maxBytes, readyBytes, onReady, disk = DISK, elapsed = () => performance.now() } = options
   const isNew = mkdirSync(directory, { recursive: true }) !== undefined
   if (isNew && sync !== 'never') syncDirectory(dirname(directory))
-  const open = new Map<string, OpenFile>()
-  /** Closed, and still to be cut or renamed, where the disk did not let us. */
-  const unfinished = new Set<OpenFile>()
-  const syncs = openSyncs({ directory, sync, disk, onDistrust: (file) => rotateDistrusted(file) })
+  const syncs = openSyncs<OpenFile>({
+    directory,
+    sync,
+    disk,
+    // Its bytes are acknowledged and may not be on the disk: the sooner it is shipped, the better.
+    onDistrust: (file) => {
+      if (file.writtenBytes === 0) files.rotate(file)
+    },
+  })
+  const files = makeFiles({ directory, nextBatch, elapsed, syncs: () => syncs, onReady })
   const counts = { refused: 0, failedInARow: 0 }
   let waiting: Waiter[] = []
   /** Of appends that are not answered yet. */
   let heldBytes = 0
-  let ownBytes = 0
   let scheduled = false
+  let toldMs = -Infinity
   let closing: Promise<void> | undefined
   /** Appends wait for the disk: what is gathered meanwhile is of the next round. */
   let round: Promise<void> | undefined
   const afterRound: (() => void)[] = []
 
-  function fileOf(partition: string): OpenFile {
-    const existing = open.get(partition)
-    if (existing) return existing
-    const batch = nextBatch()
-    const path = join(directory, spoolName({ partition, batch, state: 'open' }))
-    const fd = openSync(path, 'ax', 0o600)
-    syncs.made()
-    const empty = { bytes: 0, lines: 0, writtenBytes: 0, writtenLines: 0, isClosed: false }
-    const file = { partition, batch, path, fd, seal: makeSeal({ partition, batch }), openedMs: elapsed(), ...empty }
-    open.set(partition, file)
-    return file
-  }
-
-  /** Gives a closed file its last name, or removes it where nothing in it was acknowledged. */
-  function finish(file: OpenFile): void {
-    const isAgain = unfinished.has(file)
-    unfinished.add(file)
-    try {
-      if (isAgain) truncateSync(file.path, file.bytes)
-      const name = spoolName({ partition: file.partition, batch: file.batch, state: 'ready' })
-      if (file.bytes === 0) unlinkSync(file.path)
-      else renameSync(file.path, join(directory, name))
-      unfinished.delete(file)
-      ownBytes -= file.bytes
-      if (file.bytes > 0) onReady({ name, bytes: file.bytes, openedMs: file.openedMs })
-    } catch (error) {
-      const isGone = systemCode(error) === 'ENOENT'
-      if (isGone) {
-        unfinished.delete(file)
-        ownBytes -= file.bytes
-      }
-      if (isGone) log.error({ lines: file.lines }, 'a spool file was removed by somebody else before it was shipped')
-      else if (!isAgain) log.error({ err: messageOf(error) }, 'a spool file could not be closed and will be tried again')
-    }
-  }
-
-  function rotateFile(file: OpenFile): void {
-    if (file.isClosed) return
-    file.isClosed = true
-    open.delete(file.partition)
-    finish(file)
-    syncs.close(file)
-  }
-
-  const rotateOpen = (): void => {
-    for (const file of [...open.values()]) rotateFile(file)
-  }
-
-  function rotateDistrusted(synced: SyncedFile): void {
-    const file = [...open.values()].find((one) => one === synced)
-    if (file?.writtenBytes === 0) rotateFile(file)
-  }
-
-  /** Back to the last acknowledged byte. Where even that fails the file is closed, and cut when the disk lets us. */
-  function undo(file: OpenFile): void {
-    file.writtenBytes = 0
-    file.writtenLines = 0
-    try {
-      ftruncateSync(file.fd, file.bytes)
-    } catch {
-      file.isClosed = true
-      open.delete(file.partition)
-      unfinished.add(file)
-      syncs.close(file)
-    }
-  }
-
-  function acknowledge(files: readonly OpenFile[], waiters: readonly Waiter[]): void {
+  function acknowledge(touched: readonly OpenFile[], waiters: readonly Waiter[]): void {
     counts.failedInARow = 0
-    for (const file of files) {
-      file.bytes += file.writtenBytes
-      file.lines += file.writtenLines
-      ownBytes += file.writtenBytes
-      file.writtenBytes = 0
-      file.writtenLines = 0
-    }
+    for (const file of touched) files.acknowledge(file)
     for (const waiter of waiters) {
       heldBytes -= waiter.size
       waiter.resolve()
     }
-    for (const file of files) if (file.bytes >= LIMITS.spoolFileBytes || file.lines >= LIMITS.spoolFileEvents) rotateFile(file)
+  }
+
+  /** Said once a second at the most: every refusal is counted. */
+  function tell(error: MadeleineError): void {
+    if (elapsed() - toldMs < TELL_EVERY_MS) return
+    toldMs = elapsed()
+    log.error({ err: error.message, hint: error.hint }, 'events are refused')
   }
 
   function refuse(waiters: readonly Waiter[], error: unknown): void {
     counts.failedInARow++
     counts.refused += waiters.length
     const failure = failed(`the spool cannot be written: ${messageOf(error)}`, 'check the disk of MADELEINE_DATA', error)
+    tell(failure)
     for (const waiter of waiters) {
       heldBytes -= waiter.size
       waiter.reject(failure)
@@ -192,7 +116,7 @@ export function openWriter(options: WriterOptions): SpoolWriter {
     const texts = new Map<OpenFile, string>()
     for (const { lines } of waiters) {
       for (const { partition, line } of lines) {
-        const file = fileOf(partition)
+        const file = files.of(partition)
         texts.set(file, (texts.get(file) ?? '') + file.seal(line, file.lines + file.writtenLines))
         file.writtenLines++
         written.add(file)
@@ -214,26 +138,25 @@ export function openWriter(options: WriterOptions): SpoolWriter {
     try {
       write(waiters, touched)
     } catch (error) {
-      for (const file of touched) undo(file)
+      for (const file of touched) files.undo(file)
       refuse(waiters, error)
       return
     }
-    const files = [...touched]
-    if (syncs.mustWait()) round = syncRound(files, waiters)
+    if (syncs.mustWait()) round = syncRound([...touched], waiters)
     else {
-      for (const file of files) syncs.owe(file)
-      acknowledge(files, waiters)
+      for (const file of touched) syncs.owe(file)
+      acknowledge([...touched], waiters)
     }
   }
 
-  async function syncRound(files: readonly OpenFile[], waiters: readonly Waiter[]): Promise<void> {
+  async function syncRound(touched: readonly OpenFile[], waiters: readonly Waiter[]): Promise<void> {
     try {
-      await syncs.now(files)
-      acknowledge(files, waiters)
+      await syncs.now(touched)
+      acknowledge(touched, waiters)
     } catch (error) {
-      for (const file of files) {
-        undo(file)
-        rotateFile(file)
+      for (const file of touched) {
+        files.undo(file)
+        files.rotate(file)
       }
       refuse(waiters, error)
     }
@@ -242,11 +165,7 @@ export function openWriter(options: WriterOptions): SpoolWriter {
     flush()
   }
 
-  const ageing = setInterval(() => {
-    const oldest = elapsed() - LIMITS.spoolFileAgeMs
-    for (const file of unfinished) finish(file)
-    for (const file of [...open.values()]) if (file.writtenBytes === 0 && file.openedMs <= oldest) rotateFile(file)
-  }, LIMITS.spoolFileAgeMs / 4)
+  const ageing = setInterval(() => files.age(), LIMITS.spoolFileAgeMs / 4)
   ageing.unref()
 
   function refusalOf(size: number): MadeleineError | undefined {
@@ -256,17 +175,17 @@ export function openWriter(options: WriterOptions): SpoolWriter {
         'the spool takes less than comes in',
         'the disk of MADELEINE_DATA is slow; see spool.sync in config/settings.yaml',
       )
-    if (readyBytes() + ownBytes + heldBytes + size > maxBytes)
+    if (readyBytes() + files.bytes + heldBytes + size > maxBytes)
       return failed('the spool is full', 'bring ClickHouse back, or raise spool.max_size in config/settings.yaml')
     return undefined
   }
 
   async function rotate(): Promise<void> {
     flush()
-    if (!round) return rotateOpen()
+    if (!round) return files.rotateAll()
     await new Promise<void>((resolve) => {
       afterRound.push(() => {
-        rotateOpen()
+        files.rotateAll()
         resolve()
       })
     })
@@ -276,20 +195,17 @@ export function openWriter(options: WriterOptions): SpoolWriter {
     clearInterval(ageing)
     flush()
     while (round) await round
-    rotateOpen()
+    files.rotateAll()
     await syncs.stop()
   }
 
   return {
     counts,
     get bytes() {
-      return ownBytes
+      return files.bytes
     },
     get oldestMs() {
-      let oldest: number | undefined
-      for (const { bytes, openedMs } of [...open.values(), ...unfinished])
-        if (bytes > 0 && (oldest === undefined || openedMs < oldest)) oldest = openedMs
-      return oldest
+      return files.oldestMs
     },
     refusal: () => refusalOf(1),
     append(lines) {
@@ -298,6 +214,7 @@ export function openWriter(options: WriterOptions): SpoolWriter {
       const refusal = refusalOf(size)
       if (refusal) {
         counts.refused++
+        tell(refusal)
         return Promise.reject(refusal)
       }
       heldBytes += size

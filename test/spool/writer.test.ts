@@ -7,9 +7,10 @@ import { LIMITS } from '../../src/core/limits.ts'
 import type { SpoolSync } from '../../src/settings/schema.ts'
 import { makeBatches } from '../../src/spool/batches.ts'
 import { DISK, type Disk } from '../../src/spool/disk.ts'
+import type { ReadyFile } from '../../src/spool/files.ts'
 import { parseSpoolName, partitionOf } from '../../src/spool/names.ts'
 import { checkLines, rowsOf } from '../../src/spool/seal.ts'
-import { openWriter, type ReadyFile, type SpoolWriter, type WriterOptions } from '../../src/spool/writer.ts'
+import { openWriter, type SpoolWriter, type WriterOptions } from '../../src/spool/writer.ts'
 
 let directory: string
 let ready: ReadyFile[]
