@@ -32,10 +32,14 @@ const SOCKETS: Record<Office, string> = { spool: 'madeleine.sock', segmenter: 's
 export type Question = { readonly method: 'GET' | 'POST'; readonly path: string; readonly body?: string }
 const WHO: Question = { method: 'GET', path: '/role' }
 
-/** Asks the owner of the directory. Undefined where there is none. */
+/** What is met where nobody listens, or where who did is gone before it has answered. */
+const GONE = ['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTSOCK']
+
+/** Asks the owner of the directory. Undefined where there is none, or it ended meanwhile. */
 export function askOwner(directory: string, question = WHO, office: Office = 'spool'): Promise<Answer | undefined> {
   const { method, path, body: said = '' } = question
   return new Promise((resolve, reject) => {
+    const fail = (error: Error) => (GONE.includes(systemCode(error)) ? resolve(undefined) : reject(error))
     const asked = request({ socketPath: socketPath(directory, SOCKETS[office]), method, path, agent: false }, (response) => {
       let body = ''
       response.setEncoding('utf8')
@@ -43,11 +47,9 @@ export function askOwner(directory: string, question = WHO, office: Office = 'sp
         body += chunk
       })
       response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
-      response.on('error', reject)
+      response.on('error', fail)
     })
-    asked.on('error', (error) =>
-      ['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'ENOTSOCK'].includes(systemCode(error)) ? resolve(undefined) : reject(error),
-    )
+    asked.on('error', fail)
     asked.end(said)
   })
 }
