@@ -67,10 +67,10 @@ export type Spool = {
 const spoolDirectory = (data: string): string => join(data, 'spool')
 
 /** Files that an earlier process left, and may have sent. */
-const leftShipments = (left: readonly LeftFile[], nowMs: number): Shipment[] =>
+const leftShipments = (left: readonly LeftFile[], nowMs: number, elapsedMs: number): Shipment[] =>
   left.map(({ file, bytes, writtenMs }) => {
     const ageMs = Math.max(0, nowMs - writtenMs)
-    return { file, bytes, sinceMs: performance.now() - ageMs, maybeSent: true }
+    return { file, bytes, sinceMs: elapsedMs - ageMs, maybeSent: true }
   })
 
 export async function openSpool(options: {
@@ -80,11 +80,11 @@ export async function openSpool(options: {
   readonly prepare: () => Promise<void>
   readonly sync: SpoolSync
   readonly maxBytes: number
-  /** Replaced where a test needs a disk that fails, no time between tries, or a writer that was drawn before. */
-  readonly parts?: { readonly disk?: Disk; readonly wait?: Wait; readonly writer?: number }
+  /** Replaced where a test needs a disk that fails, a clock that only grows of its own, no time between tries, or a writer that was drawn before. */
+  readonly parts?: { readonly disk?: Disk; readonly elapsed?: () => number; readonly wait?: Wait; readonly writer?: number }
 }): Promise<Spool> {
   const { data, store, now, prepare, sync, maxBytes, parts = {} } = options
-  const { disk = DISK, wait = waitFor } = parts
+  const { disk = DISK, elapsed = () => performance.now(), wait = waitFor } = parts
   const directory = spoolDirectory(data)
   let ship = async (): Promise<void> => {}
   const claim = await claimAsServe(data, async () => {
@@ -95,13 +95,14 @@ export async function openSpool(options: {
   const left = recoverSpool(directory)
   const leftTombstones = (await Promise.all(left.map(({ file }) => readTombstones(directory, file)))).flat()
   const shipper = startShipper({ directory, store, nextBatch, prepare, wait })
-  for (const shipment of leftShipments(left, now())) shipper.add(shipment)
+  for (const shipment of leftShipments(left, now(), elapsed())) shipper.add(shipment)
   const writer = openWriter({
     directory,
     nextBatch,
     sync,
     maxBytes,
     disk,
+    elapsed,
     readyBytes: () => shipper.counts.bytesWaiting,
     onReady: ({ name, bytes, openedMs }) => shipper.add({ file: name, bytes, sinceMs: openedMs, maybeSent: false }),
   })
@@ -123,7 +124,7 @@ export async function openSpool(options: {
       return {
         ...shipper.counts,
         bytesWaiting: shipper.counts.bytesWaiting + writer.bytes,
-        oldestSeconds: oldest === Infinity ? 0 : Math.max(0, performance.now() - oldest) / 1_000,
+        oldestSeconds: oldest === Infinity ? 0 : Math.max(0, elapsed() - oldest) / 1_000,
         appendsRefused: writer.counts.refused,
       }
     },
@@ -221,7 +222,7 @@ export async function shipSpool(data: string, store: Store, now: () => number): 
 
 async function shipLeftovers(directory: string, store: Store, now: () => number): Promise<void> {
   const shipper = startShipper({ directory, store, nextBatch: makeBatches(now) })
-  for (const shipment of leftShipments(recoverSpool(directory), now())) shipper.add(shipment)
+  for (const shipment of leftShipments(recoverSpool(directory), now(), performance.now())) shipper.add(shipment)
   try {
     await shipper.drain()
   } finally {

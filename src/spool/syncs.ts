@@ -4,7 +4,6 @@
 // A file whose sync has failed is never synced again: the kernel may have dropped what it could not write, and would say yes the second time.
 
 import { closeSync, fstat, openSync } from 'node:fs'
-import { performance } from 'node:perf_hooks'
 import { promisify } from 'node:util'
 import { messageOf } from '../core/errors.ts'
 import { log } from '../core/log.ts'
@@ -18,7 +17,7 @@ export type Syncs<File extends SyncedFile> = {
   mustWait(): boolean
   /** Bytes of it were acknowledged ahead of the disk. */
   owe(file: File): void
-  /** A file was made: its directory entry must be durable with its bytes. */
+  /** A file was made: its directory entry must be durable with its bytes. (Not so when it is renamed: undone by a power cut, it is open again, and recovery closes it.) */
   made(): void
   /** Everything owed and these files are on the disk; rejects where that is not certain of `files`. */
   now(files: readonly File[]): Promise<void>
@@ -34,10 +33,12 @@ export function openSyncs<File extends SyncedFile>(options: {
   readonly directory: string
   readonly sync: SpoolSync
   readonly disk: Disk
+  /** Milliseconds that only grow. */
+  readonly elapsed: () => number
   /** Something acknowledged may not be on the disk: the file should leave the spool soon. */
   readonly onDistrust: (file: File) => void
 }): Syncs<File> {
-  const { sync, disk, onDistrust } = options
+  const { sync, disk, elapsed, onDistrust } = options
   const directory = sync === 'never' ? undefined : openSync(options.directory, 'r')
   let owed = new Set<File>()
   let inHand = new Set<File>()
@@ -101,7 +102,7 @@ export function openSyncs<File extends SyncedFile>(options: {
   function owe(file: File): void {
     if (sync === 'never' || distrusted.has(file)) return
     owed.add(file)
-    owedSince ??= performance.now()
+    owedSince ??= elapsed()
   }
 
   const timer =
@@ -117,7 +118,7 @@ export function openSyncs<File extends SyncedFile>(options: {
       if (sync === 'never') return false
       if (sync === 'batch' || hasFailed) return true
       const since = inHandSince ?? owedSince
-      return since !== undefined && performance.now() - since > sync.everyMs
+      return since !== undefined && elapsed() - since > sync.everyMs
     },
     owe,
     made() {

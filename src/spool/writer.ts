@@ -67,6 +67,7 @@ export function openWriter(options: WriterOptions): SpoolWriter {
     directory,
     sync,
     disk,
+    elapsed,
     // Its bytes are acknowledged and may not be on the disk: the sooner it is shipped, the better.
     onDistrust: (file) => {
       if (file.writtenBytes === 0) files.rotate(file)

@@ -70,12 +70,15 @@ async function runWorld(seed: number, sync: SpoolSync): Promise<void> {
   const isPoison = (row: Readonly<Record<string, unknown>>) => row['event'] === 'poison'
   const server = memoryServer(() => random.one(weather), isPoison, 5)
   let clock = START
+  /** Of the machine: it only grows. */
+  let elapsedMs = 1_000_000
   let diskFails = false
   let lives = 0
   let lastId = 0
 
   // The model: every id is an event of its own.
   const acknowledged = new Set<number>()
+  const acknowledgedMs = new Map<number, number>()
   const refused = new Set<number>()
   const poisoned = new Set<number>()
   const signalled = new Set<number>()
@@ -123,7 +126,7 @@ async function runWorld(seed: number, sync: SpoolSync): Promise<void> {
       prepare: async () => {},
       sync,
       maxBytes: 2 ** 30,
-      parts: { disk: diskOf(data), wait: () => turn() },
+      parts: { disk: diskOf(data), elapsed: () => elapsedMs, wait: () => turn() },
     })
     return { data, spool, connection, isDead: false }
   }
@@ -155,6 +158,7 @@ async function runWorld(seed: number, sync: SpoolSync): Promise<void> {
         if (of.isDead) return
         for (const id of ids) acknowledged.add(id)
         for (const id of signalIds) signalled.add(id)
+        for (const id of [...ids, ...signalIds]) acknowledgedMs.set(id, elapsedMs)
         events.forEach((event, i) => {
           if (event.event === 'poison') poisoned.add(ids[i] ?? 0)
         })
@@ -240,13 +244,30 @@ async function runWorld(seed: number, sync: SpoolSync): Promise<void> {
     count(kind)
   }
 
+  /** What a power cut took: nothing that waited for the disk, and else no more than the interval's worth of time. */
+  function forgetCut(data: string): void {
+    const left = held(join(data, 'spool'))
+    const asides = readdirSync(join(data, 'spool')).includes('aside') ? held(join(data, 'spool', 'aside')) : new Set()
+    checkStored()
+    const isThere = (id: number) => stored.has(id) || toldSignals.has(id) || left.has(id) || asides.has(id) || hit.has(id)
+    const lost = [...acknowledged, ...signalled].filter((id) => !isThere(id))
+    const times = lost.map((id) => acknowledgedMs.get(id) ?? 0)
+    const lostMs = Math.max(0, Math.max(...times) - Math.min(...times))
+    if (lost.length === 0) return
+    if (typeof sync !== 'object') throw new Error(`a power cut took event ${lost[0]}`)
+    if (lostMs > sync.everyMs) throw new Error(`a power cut took ${lostMs} ms of events`)
+    for (const id of lost) hit.add(id)
+    count('lost by a power cut within the interval', lost.length)
+  }
+
   async function kill(): Promise<void> {
     const old = life
     old.isDead = true
     old.connection.cut()
-    const isPowerCut = sync === 'batch' && random.is(0.5)
+    const isPowerCut = sync !== 'never' && random.is(0.5)
     const data = copySpool(old.data, isPowerCut)
-    if (!isPowerCut) tear(data)
+    if (isPowerCut) forgetCut(data)
+    else tear(data)
     if (random.is(0.4)) damage(data)
     diskFails = false
     await old.spool.close(0)
@@ -266,6 +287,12 @@ async function runWorld(seed: number, sync: SpoolSync): Promise<void> {
   const actions: readonly (readonly [number, () => void | Promise<void>])[] = [
     [40, append],
     [15, () => turn()],
+    [
+      12,
+      () => {
+        elapsedMs += random.int(1, 15)
+      },
+    ],
     [6, () => void Promise.all(pending)],
     [
       8,
@@ -390,7 +417,7 @@ async function runWorld(seed: number, sync: SpoolSync): Promise<void> {
   }
   for (const id of signalled) if (!hit.has(id)) expect(toldSignals.has(id) || aside.has(id), `signal ${id}`).toBe(true)
   count('stored', stored.size)
-  count('hit by damage', hit.size)
+  count('hit by damage or cut off', hit.size)
   count('of these not stored', [...hit].filter((id) => acknowledged.has(id) && !stored.has(id)).length)
   count('not hit, refused by the store, aside', poisoned.size)
   await life.spool.close(0)
