@@ -105,7 +105,7 @@ async function runWorld(seed: number, sync: SpoolSync): Promise<void> {
     }) as typeof writeSync,
     async sync(fd) {
       const stats = fstatSync(fd, { bigint: true })
-      await turn()
+      for (let slow = random.is(0.3) ? random.int(10, 40) : 1; slow > 0; slow--) await turn()
       if (diskFails && random.is(0.5)) throw noSpace()
       synced.set(identity(stats), Math.max(Number(stats.size), synced.get(identity(stats)) ?? 0))
     },
@@ -290,7 +290,7 @@ async function runWorld(seed: number, sync: SpoolSync): Promise<void> {
     [
       12,
       () => {
-        elapsedMs += random.int(1, 15)
+        elapsedMs += random.int(1, 20)
       },
     ],
     [6, () => void Promise.all(pending)],
