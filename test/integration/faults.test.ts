@@ -202,16 +202,20 @@ describe('a store that is away', () => {
       expect(waiting).toBeGreaterThan(0)
       expect(oldest).toBeGreaterThan(STORE_AWAY_SECONDS * 0.8)
       await clickHouse(portOf(server))
-      await expect.poll(() => metric(serving, 'madeleine_spool_oldest_seconds'), { timeout: 120_000 }).toBeLessThan(2)
+      const back = performance.now()
+      await expect
+        .poll(() => metric(serving, 'madeleine_spool_oldest_seconds'), { timeout: 60_000 + STORE_AWAY_SECONDS * 500 })
+        .toBeLessThan(3)
+      const caughtUp = Math.round((performance.now() - back) / 1_000)
       const sent = await load.stop()
       expect(await serving.stop('SIGTERM')).toBe(0)
       process.stderr.write(
-        `store away for ${STORE_AWAY_SECONDS} s: ${files} files, ${(waiting / 1024 ** 2).toFixed(1)} MiB waiting, oldest ${Math.round(oldest)} s; resident ${before} MiB before, ${most} MiB at most\n`,
+        `store away for ${STORE_AWAY_SECONDS} s: ${files} files, ${(waiting / 1024 ** 2).toFixed(1)} MiB waiting, oldest ${Math.round(oldest)} s; resident ${before} MiB before, ${most} MiB at most; caught up under load in ${caughtUp} s\n`,
       )
       report(`store away for ${STORE_AWAY_SECONDS} s`, sent, acknowledged, await countStored(project, server.url))
       expect(most - before).toBeLessThan(200)
     },
-    240_000 + STORE_AWAY_SECONDS * 1_000,
+    240_000 + STORE_AWAY_SECONDS * 2_000,
   )
 
   it('fills the spool up to max_size: 503 until there is room, then collection goes on by itself', async () => {
