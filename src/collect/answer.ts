@@ -1,7 +1,8 @@
 // What the collector's answers have in common: headers, the image, and the making durable that every yes waits for.
 
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { MadeleineError } from '../core/errors.ts'
+import { MadeleineError, messageOf } from '../core/errors.ts'
+import { log } from '../core/log.ts'
 import type { Tombstone } from '../identity/tombstones.ts'
 import type { Spool } from '../spool/spool.ts'
 import type { Locate } from './address.ts'
@@ -54,7 +55,8 @@ export async function keep(parts: CollectorParts, hit: Kept, nowMs: number): Pro
   try {
     if (hit.events.length > 0 || hit.notes) await spool.append(hit.events, hit.notes)
   } catch (error) {
-    if (!(error instanceof MadeleineError)) throw error // the spool has told of it
+    // Of a refusal the spool has told itself, once a second and not for each request.
+    if (!(error instanceof MadeleineError)) log.error({ err: messageOf(error) }, 'events could not be written down')
     if (hit.notes) takeBack(hit.notes, parts, nowMs)
     return false
   }

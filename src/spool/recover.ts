@@ -1,11 +1,23 @@
 // Puts a spool directory in order after a crash, before anything else writes there. Every step may be cut off and redone. What the files hold is looked at when
 // they are shipped (seal.ts); here only what cannot be read as a file is set aside.
 
-import { closeSync, existsSync, lstatSync, mkdirSync, openSync, readdirSync, renameSync, type Stats, unlinkSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fdatasyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  type Stats,
+  unlinkSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { messageOf, systemCode } from '../core/errors.ts'
 import { log } from '../core/log.ts'
 import { setFileAside } from './aside.ts'
+import { syncDirectory } from './disk.ts'
 import { parseSpoolName, type SpoolName, spoolName } from './names.ts'
 
 export type LeftFile = { readonly file: string; readonly bytes: number; readonly writtenMs: number }
@@ -35,11 +47,22 @@ function settle(directory: string, found: Found): Found | undefined {
   return { ...found, file }
 }
 
-/** Why nothing can be read there, or undefined. */
+/** The process that was killed may have owed that (syncs.ts). What cannot be synced is shipped all the same. */
+function attemptSync(sync: () => void): void {
+  try {
+    sync()
+  } catch (error) {
+    log.error({ err: messageOf(error) }, 'what an earlier process left in the spool could not be synced to the disk')
+  }
+}
+
+/** Why nothing can be read there, or undefined, and then it is on the disk. */
 function unreadable(path: string, stats: Stats): string | undefined {
   if (!stats.isFile()) return 'not a file'
   try {
-    closeSync(openSync(path, 'r'))
+    const fd = openSync(path, 'r')
+    attemptSync(() => fdatasyncSync(fd))
+    closeSync(fd)
     return undefined
   } catch (error) {
     if (['EMFILE', 'ENFILE', 'ENOMEM'].includes(systemCode(error))) throw error
@@ -68,6 +91,7 @@ export function recoverSpool(directory: string): LeftFile[] {
       log.error({ file, err: messageOf(error) }, 'a spool file could not be recovered')
     }
   }
+  attemptSync(() => syncDirectory(directory))
   ready.sort((a, b) => (a.name.batch < b.name.batch ? -1 : a.name.batch > b.name.batch ? 1 : 0))
   return ready.map(({ file, bytes, writtenMs }) => ({ file, bytes, writtenMs }))
 }
