@@ -1,7 +1,8 @@
 // When the bytes of spool files reach the disk itself (`spool.sync`), so that they survive a power cut and not only kill -9.
 // `batch`: before an append is answered. An interval: behind the answers, in the background; at most so long a time of acknowledged events is lost. Where the
 // disk does not keep up with that, or has failed, appends wait for it as in `batch` until it has caught up. `never`: whenever the kernel likes.
-// A file whose sync has failed is never synced again: the kernel may have dropped what it could not write, and would say yes the second time.
+// A file whose sync has failed is never synced again: the kernel may have dropped what it could not write, and would say yes the second time. It is shipped at once; until
+// then what was acknowledged ahead of that sync is as safe as with `never`.
 
 import { closeSync, fstat, openSync } from 'node:fs'
 import { promisify } from 'node:util'
