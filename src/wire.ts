@@ -15,7 +15,7 @@ import { makeRateLimiter } from './collect/rate-limit.ts'
 import { policyInTag } from './collect/tag.ts'
 import { causeOf, MadeleineError, messageOf } from './core/errors.ts'
 import { log } from './core/log.ts'
-import { applyRetention, expireOverdue, migrate } from './engine/migrate.ts'
+import { applyDurability, applyRetention, expireOverdue, migrate } from './engine/migrate.ts'
 import { distFile, packageVersion } from './engine/package-files.ts'
 import { watchReach } from './engine/reach.ts'
 import { openStore, type Store } from './engine/store.ts'
@@ -206,6 +206,7 @@ export async function openCollector(environment: Environment, settings: Settings
   const prepare = async (): Promise<void> => {
     if (isPrepared) return
     await migrate(store)
+    await applyDurability(store, settings.spool.sync !== 'never')
     isPrepared = true
   }
   let spool: Spool | undefined
@@ -216,7 +217,7 @@ export async function openCollector(environment: Environment, settings: Settings
   const trusted = trustedProxies(settings.trustedProxies)
   const locate = openPlaces(settings.geoDatabase, trusted)
   try {
-    spool = await openSpool({ data: environment.data, store, now, prepare, onLeftOrder: orders.remember })
+    spool = await openSpool({ data: environment.data, store, now, prepare, onLeftOrder: orders.remember, ...settings.spool })
     await prepare().catch((error: unknown) => {
       if (environment.clickhouseUrl === undefined || !(error instanceof MadeleineError && error.code === 'store_unreachable'))
         throw error

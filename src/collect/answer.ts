@@ -2,7 +2,7 @@
 
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Context } from 'hono'
-import { messageOf } from '../core/errors.ts'
+import { MadeleineError, messageOf } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { log } from '../core/log.ts'
 import { isOrder, orderOf } from '../event/order.ts'
@@ -109,7 +109,8 @@ export async function keep<K extends Kept>(parts: CollectorParts, asked: K, nowM
     reservation?.confirm()
   } catch (error) {
     reservation?.release()
-    log.error({ err: messageOf(error) }, 'events refused: the spool cannot be written')
+    // Of a refusal the spool has told itself, once a second and not for each request.
+    if (!(error instanceof MadeleineError)) log.error({ err: messageOf(error) }, 'events could not be written down')
     counts.refused++
     counts.refusedMs = nowMs
     if (hit.notes) takeBack(hit.notes, parts, nowMs)

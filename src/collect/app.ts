@@ -8,7 +8,16 @@ import { messageOf } from '../core/errors.ts'
 import { parseVisitorId } from '../core/ids.ts'
 import { log } from '../core/log.ts'
 import type { Event } from '../event/event.ts'
-import { type CollectorParts, corsHeaders, type HasKey, keep, NOT_CACHED, needsKey, preflightHeaders, tooLarge } from './answer.ts'
+import {
+  type CollectorParts,
+  corsHeaders,
+  type HasKey,
+  keep,
+  NOT_CACHED,
+  needsKey,
+  preflightHeaders,
+  tooLarge,
+} from './answer.ts'
 import { parseBody, readBodyText } from './body.ts'
 import { addClickRoutes } from './click.ts'
 import { countDecision } from './counts.ts'

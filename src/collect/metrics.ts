@@ -3,7 +3,7 @@
 import type { Registry } from 'prom-client'
 import { addCounter, addGauge, type Labels } from '../core/metrics.ts'
 import type { Tally } from '../core/tally.ts'
-import type { Shipper } from '../spool/shipper.ts'
+import type { SpoolCounts } from '../spool/spool.ts'
 import type { CollectCounts } from './counts.ts'
 import type { Silence } from './silence.ts'
 
@@ -69,15 +69,26 @@ export function addCollectorMetrics(registry: Registry, { counts, tombstones, or
   )
 }
 
-export function addSpoolMetrics(registry: Registry, shipped: Shipper['counts']): void {
+export function addSpoolMetrics(registry: Registry, spool: { readonly counts: SpoolCounts }): void {
   const files = { name: 'madeleine_spool_files_shipped_total', help: 'Spool files stored in ClickHouse' }
-  addCounter(registry, files, () => shipped.filesShipped)
+  addCounter(registry, files, () => spool.counts.filesShipped)
   addCounter(
     registry,
     { name: 'madeleine_spool_rows_shipped_total', help: 'Events stored in ClickHouse' },
-    () => shipped.rowsShipped,
+    () => spool.counts.rowsShipped,
   )
-  addCounter(registry, { name: 'madeleine_spool_failures_total', help: 'Tries to ship that failed' }, () => shipped.failures)
+  addCounter(registry, { name: 'madeleine_spool_failures_total', help: 'Tries to ship that failed' }, () => spool.counts.failures)
   const waiting = { name: 'madeleine_spool_files_waiting', help: 'Closed spool files not yet stored' }
-  addGauge(registry, waiting, () => shipped.filesWaiting)
+  addGauge(registry, waiting, () => spool.counts.filesWaiting)
+  const bytes = { name: 'madeleine_spool_bytes_waiting', help: 'Bytes acknowledged and not yet stored; see spool.max_size' }
+  addGauge(registry, bytes, () => spool.counts.bytesWaiting)
+  const oldest = { name: 'madeleine_spool_oldest_seconds', help: 'Age of the oldest spool file not yet stored' }
+  addGauge(registry, oldest, () => spool.counts.oldestSeconds)
+  const refused = { name: 'madeleine_spool_refused_total', help: 'Appends refused: full, or the disk' }
+  addCounter(registry, refused, () => spool.counts.appendsRefused)
+  addCounter(
+    registry,
+    { name: 'madeleine_spool_aside_lines_total', help: 'Lines set aside with a reason' },
+    () => spool.counts.linesAside,
+  )
 }

@@ -22,6 +22,8 @@ export const LIMITS = {
   spoolFileEvents: 20_000,
   /** How long an event waits in an open spool file before it is shipped: the floor of "fresh within seconds", and 60 parts a minute at most. */
   spoolFileAgeMs: 1_000,
+  /** What waits for the disk to be acknowledged: some seconds of 10,000 events a second; a disk that stalls longer must not fill the memory. */
+  spoolHeldBytes: 32 * 1024 * 1024,
   /** Lines and characters of one import block (an insert is built as one string), and bytes of one import line. */
   importBlockRows: 100_000,
   importBlockBytes: 32 * 1024 * 1024,

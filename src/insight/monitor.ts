@@ -33,7 +33,7 @@ export type MonitorOptions = Omit<CollectorNumbers, 'silence' | 'counts'> & {
   readonly counts: CollectCounts
   readonly sources: Iterable<Listened>
   readonly data: string
-  readonly spool: Pick<Spool, 'counts'>
+  readonly spool: Pick<Spool, 'counts' | 'refusal'>
   readonly store: Store
   readonly reach: Reach
   readonly version: string
@@ -51,7 +51,7 @@ export function startMonitor(options: MonitorOptions): Monitor {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'madeleine_' })
   addCollectorMetrics(registry, { ...options, silence })
-  addSpoolMetrics(registry, spool.counts)
+  addSpoolMetrics(registry, spool)
   addStoreMetrics(registry, reach, now)
   addSegmenterMetrics(registry, () => segmenter, now)
   const build = { name: 'madeleine_build_info', help: 'What is running', labels: ['version', 'node'] }
@@ -76,7 +76,7 @@ export function startMonitor(options: MonitorOptions): Monitor {
   return {
     metrics: () => registry.metrics(),
     async readiness() {
-      const problem = await probe()
+      const problem = spool.refusal()?.message ?? (await probe())
       const nowMs = now()
       const isRefusing = counts.refusedMs !== undefined && Math.abs(nowMs - counts.refusedMs) < REFUSING_MS
       return readinessOf({

@@ -16,7 +16,7 @@ import { readItems } from './items.ts'
 import { type NodeAudience, nodeAudiences } from './nodes.ts'
 import { type Partner, readPartners } from './partners.ts'
 import { problemsOf } from './problems.ts'
-import { destinationSchema, settingsSchema, sourceSchema } from './schema.ts'
+import { destinationSchema, type SpoolSync, settingsSchema, sourceSchema } from './schema.ts'
 import { type EventPlace, readSegments, type SegmentSettings, type Segments } from './segments.ts'
 import { readTaxonomies } from './taxonomy.ts'
 
@@ -63,6 +63,8 @@ export type Settings = {
   readonly memoryBytes: number
   /** What a new rule may be expected to take; undefined: anything. */
   readonly budgetSeconds: number | undefined
+  /** When acknowledged events reach the disk itself, and how much may wait there. */
+  readonly spool: { readonly sync: SpoolSync; readonly maxBytes: number }
   /** Fewer visitors are not told of. */
   readonly minimumReport: number
   /** For the tag, which must know when an id of its own may be made. */
@@ -216,6 +218,7 @@ export function loadSettings(
     retentionMs: general.retention,
     memoryBytes: general.segmenter.memory,
     budgetSeconds: general.segmenter.budget_seconds,
+    spool: { sync: general.spool.sync, maxBytes: general.spool.max_size },
     minimumReport: general.privacy.minimum_report,
     noSignal: general.consent.no_signal,
     vendorId: general.tcf.vendor_id,

@@ -20,14 +20,32 @@ export const duration = z
   .transform((value) => parseDuration(value) ?? 0)
 const UNIT_BYTES = { MiB: 1024 ** 2, GiB: 1024 ** 3 } as const
 const SIZE = /^([1-9]\d{0,5})(MiB|GiB)$/
-const size = z
+const size = (leastMiB: number) =>
+  z
+    .string()
+    .regex(SIZE, 'a size is a whole number and MiB or GiB, such as 2GiB')
+    .transform((value) => {
+      const [, number, unit] = SIZE.exec(value) ?? []
+      return Number(number) * UNIT_BYTES[unit as keyof typeof UNIT_BYTES]
+    })
+    .refine((bytes) => bytes >= leastMiB * 1024 ** 2, `at least ${leastMiB}MiB`)
+
+/** When acknowledged events reach the disk itself (spool/syncs.ts): before the answer, so long after it at the most, or whenever the kernel likes. */
+export type SpoolSync = 'batch' | 'never' | { readonly everyMs: number }
+const SYNC = /^(?:(batch|never)|([1-9]\d{0,4})(ms|s))$/
+const SYNC_SHAPE = '`batch`, `never`, or a time from 10ms to 10s'
+function parseSync(value: string): SpoolSync | undefined {
+  const [, word, number, unit] = SYNC.exec(value) ?? []
+  if (word !== undefined) return word as 'batch' | 'never'
+  const everyMs = Number(number) * (unit === 's' ? 1_000 : 1)
+  return everyMs >= 10 && everyMs <= 10_000 ? { everyMs } : undefined
+}
+const sync = z
   .string()
-  .regex(SIZE, 'a size is a whole number and MiB or GiB, such as 2GiB')
-  .transform((value) => {
-    const [, number, unit] = SIZE.exec(value) ?? []
-    return Number(number) * UNIT_BYTES[unit as keyof typeof UNIT_BYTES]
-  })
-  .refine((bytes) => bytes >= 256 * 1024 ** 2, 'at least 256MiB')
+  .regex(SYNC, { error: SYNC_SHAPE, abort: true })
+  .refine((value) => parseSync(value) !== undefined, SYNC_SHAPE)
+  .transform((value) => parseSync(value) ?? 'batch')
+const SPOOL_DEFAULT = { sync: { everyMs: 1_000 }, max_size: 20 * 1024 ** 3 } satisfies { sync: SpoolSync; max_size: number }
 const eventsASecond = z.number().int('events a second, a whole number; 0 is off').min(0).max(1_000_000).default(0)
 
 export const sourceId = /^[a-z0-9][a-z0-9_-]{0,63}$/
@@ -88,8 +106,14 @@ export const settingsSchema = z.strictObject({
     .strictObject({ minimum_report: wholeFromOne.default(50), minimum_export: wholeFromOne.default(100) })
     .default({ minimum_report: 50, minimum_export: 100 }),
   segmenter: z
-    .strictObject({ memory: size.default(2 * 1024 ** 3), budget_seconds: wholeFromOne.optional() })
+    .strictObject({ memory: size(256).default(2 * 1024 ** 3), budget_seconds: wholeFromOne.optional() })
     .default({ memory: 2 * 1024 ** 3 }),
+  spool: z
+    .strictObject({
+      sync: sync.default(SPOOL_DEFAULT.sync),
+      max_size: size(16).default(SPOOL_DEFAULT.max_size),
+    })
+    .default(SPOOL_DEFAULT),
   taxonomy: z.strictObject({ allow_sensitive: z.array(quoted).default([]) }).default({ allow_sensitive: [] }),
 })
 

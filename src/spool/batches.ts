@@ -1,10 +1,13 @@
 // Batch numbers: the order of arrival. 42 bits of milliseconds, 22 bits of writer, so that numbers of one writer only grow, numbers of
-// several writers are comparable to the accuracy of their clocks, and no two processes have to agree on anything.
+// several writers are comparable to the accuracy of their clocks, and no two processes have to agree on anything. Two numbers are the same only where a writer was
+// drawn twice (1 in 4,194,304) and both gave one in the same millisecond, as after a clock that was set back; a file is also known by its rows (shipper.ts).
 
 import { randomInt } from 'node:crypto'
 import type { Batch } from './names.ts'
 
 const WRITER_BITS = 22
+/** Up to the year 2109; a clock that is further ahead is not believed. */
+const MOMENTS = 2 ** 42
 
 export type NextBatch = () => Batch
 
@@ -12,7 +15,8 @@ export type NextBatch = () => Batch
 export function makeBatches(now: () => number, writer = randomInt(2 ** WRITER_BITS)): NextBatch {
   let lastMs = 0
   return () => {
-    lastMs = Math.max(lastMs + 1, now())
+    const ms = now()
+    lastMs = Math.max(lastMs + 1, ms < MOMENTS ? ms : 0)
     return (BigInt(lastMs) << BigInt(WRITER_BITS)) | BigInt(writer)
   }
 }

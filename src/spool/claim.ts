@@ -4,6 +4,7 @@
 
 import { linkSync, mkdirSync, rmSync, statSync } from 'node:fs'
 import { createServer, type IncomingMessage, request, type Server } from 'node:http'
+import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { causeOf, type ErrorCode, MadeleineError, StoreRefused, systemCode } from '../core/errors.ts'
 import { socketPath } from '../engine/embedded.ts'
@@ -31,10 +32,14 @@ const SOCKETS: Record<Office, string> = { spool: 'madeleine.sock', segmenter: 's
 export type Question = { readonly method: 'GET' | 'POST'; readonly path: string; readonly body?: string }
 const WHO: Question = { method: 'GET', path: '/role' }
 
-/** Asks the owner of the directory. Undefined where there is none. */
+/** What is met where nobody listens, or where who did is gone before it has answered. */
+const GONE = ['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTSOCK']
+
+/** Asks the owner of the directory. Undefined where there is none, or it ended meanwhile. */
 export function askOwner(directory: string, question = WHO, office: Office = 'spool'): Promise<Answer | undefined> {
   const { method, path, body: said = '' } = question
   return new Promise((resolve, reject) => {
+    const fail = (error: Error) => (GONE.includes(systemCode(error)) ? resolve(undefined) : reject(error))
     const asked = request({ socketPath: socketPath(directory, SOCKETS[office]), method, path, agent: false }, (response) => {
       let body = ''
       response.setEncoding('utf8')
@@ -42,11 +47,9 @@ export function askOwner(directory: string, question = WHO, office: Office = 'sp
         body += chunk
       })
       response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
-      response.on('error', reject)
+      response.on('error', fail)
     })
-    asked.on('error', (error) =>
-      ['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'ENOTSOCK'].includes(systemCode(error)) ? resolve(undefined) : reject(error),
-    )
+    asked.on('error', fail)
     asked.end(said)
   })
 }
@@ -58,21 +61,25 @@ async function listen(server: Server, path: string): Promise<void> {
   })
 }
 
-/** How long a take-over may last; one that is older was left by a process that was killed in it. */
+/** How long a take-over may last; one that is seen for longer was left by a process that was killed in it. */
 const TAKE_OVER_MAX_MS = 10_000
+
+/** The lock of a take-over, and since when it is seen on a clock that nobody sets back. */
+type SeenLock = { ino: number; sinceMs: number }
 
 /**
  * Moves a dead owner's socket away. Asked again and moved under a lock of its own: between "nobody answers" and the move another process may have taken
  * the place, and would be moved away alive.
  */
-async function takeOver(directory: string, known: string, office: Office): Promise<void> {
+async function takeOver(directory: string, known: string, office: Office, seen: SeenLock): Promise<void> {
   const lock = `${known}.takeover`
   try {
     mkdirSync(lock)
   } catch (error) {
     if (systemCode(error) !== 'EEXIST') throw error
-    const age = Date.now() - (statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Date.now())
-    if (age > TAKE_OVER_MAX_MS) rmSync(lock, { recursive: true, force: true })
+    const ino = statSync(lock, { throwIfNoEntry: false })?.ino ?? 0
+    if (ino !== seen.ino) Object.assign(seen, { ino, sinceMs: performance.now() })
+    else if (performance.now() - seen.sinceMs > TAKE_OVER_MAX_MS) rmSync(lock, { recursive: true, force: true })
     await delay(20)
     return
   }
@@ -118,6 +125,7 @@ export async function claimDirectory(
     server.closeAllConnections()
     return new Promise((resolve) => server.close(resolve))
   }
+  const seen: SeenLock = { ino: 0, sinceMs: performance.now() }
   try {
     while (!tryLink(own, known)) {
       const owner = await askOwner(directory, WHO, office)
@@ -129,7 +137,7 @@ export async function claimDirectory(
           retry: owner.body === 'command',
         })
       }
-      await takeOver(directory, known, office)
+      await takeOver(directory, known, office, seen)
     }
   } catch (error) {
     await close()

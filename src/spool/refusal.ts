@@ -1,12 +1,13 @@
 // What to do with a file whose rows ClickHouse refuses: part the good lines from the bad.
 // The refused file stays until its pieces are complete on disk; removing it is the one moment at which the pieces take its place.
 
-import { readdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
+import { readdirSync, renameSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { setAside } from './aside.ts'
+import { type Refused, setAside } from './aside.ts'
 import type { NextBatch } from './batches.ts'
-import { type Batch, parseSpoolName, type SpoolName, spoolName } from './names.ts'
-import { moveLine } from './row.ts'
+import { syncDirectory, writeDurable } from './disk.ts'
+import { parseSpoolName, type SpoolName, spoolName } from './names.ts'
+import { makeSeal, unsealed } from './seal.ts'
 
 /**
  * ClickHouse errors that speak about the rows themselves (src/Common/ErrorCodes.cpp): sending the same rows again cannot help. All others are about
@@ -36,56 +37,44 @@ export const DATA_ERRORS: ReadonlySet<number> = new Set([
   636, // CANNOT_EXTRACT_TABLE_STRUCTURE
 ])
 
-const isLineOf = (line: string, batch: Batch): boolean => {
-  if (moveLine(line, batch, batch) === undefined) return false
-  try {
-    return typeof JSON.parse(line) === 'object'
-  } catch {
-    return false
-  }
+/** Halved until the lines that the store refuses stand alone. */
+function pieces(rows: readonly string[], reason: string): { parts: string[][]; refused: Refused[] } {
+  if (rows.length <= 1) return { parts: [], refused: rows.map((line) => ({ reason, line })) }
+  const middle = Math.ceil(rows.length / 2)
+  return { parts: [rows.slice(0, middle), rows.slice(middle)], refused: [] }
 }
 
-/** Lines that are no rows at all are set aside at once; the rest is halved until the lines that the store refuses stand alone. */
-function pieces(
-  lines: readonly string[],
-  batch: Batch,
-  reason: string,
-): { parts: string[][]; refused: { reason: string; line: string }[] } {
-  const good = lines.filter((line) => isLineOf(line, batch))
-  if (good.length < lines.length) {
-    const refused = lines
-      .filter((line) => !isLineOf(line, batch))
-      .map((line) => ({ reason: 'damaged: not a row of this file', line }))
-    return { parts: good.length > 0 ? [good] : [], refused }
-  }
-  if (good.length <= 1) return { parts: [], refused: good.map((line) => ({ reason, line })) }
-  const middle = Math.ceil(good.length / 2)
-  return { parts: [good.slice(0, middle), good.slice(middle)], refused: [] }
-}
+export type Split = { readonly made: readonly { readonly file: string; readonly bytes: number }[]; readonly refused: number }
 
-/** The names of the files that take the refused one's place: none, one or two. */
-export function splitRefused(directory: string, name: SpoolName, reason: string, nextBatch: NextBatch): string[] {
+/** Puts two files in the place of the refused one, or its only line aside. `rows`: what of it was sent. */
+export function splitRefused(
+  directory: string,
+  { name, rows, reason }: { readonly name: SpoolName; readonly rows: readonly string[]; readonly reason: string },
+  nextBatch: NextBatch,
+): Split {
   const path = join(directory, spoolName({ ...name, state: 'ready' }))
-  const lines = readFileSync(path, 'utf8').split('\n')
-  if (lines.at(-1) === '') lines.pop()
   // What an earlier try left that did not get to its end: it would count once the refused file is gone.
   for (const left of readdirSync(directory)) {
     const state = parseSpoolName(left)?.state
     if (typeof state === 'object' && state.splitOf === name.batch) unlinkSync(join(directory, left))
   }
-  const { parts, refused } = pieces(lines, name.batch, reason)
+  const { parts, refused } = pieces(rows, reason)
   setAside(directory, spoolName({ ...name, state: 'ready' }), refused)
-  const made = parts.map((part) => {
+  const written = parts.map((part) => {
     const batch = nextBatch()
     const piece: SpoolName = { partition: name.partition, batch, state: { splitOf: name.batch } }
-    const text = part.map((line) => `${moveLine(line, name.batch, batch) ?? line}\n`).join('')
-    writeFileSync(join(directory, spoolName(piece)), text, { mode: 0o600 })
-    return piece
+    const seal = makeSeal(piece)
+    const text = part.map((row, ordinal) => seal(unsealed(row, name.batch), ordinal)).join('')
+    writeDurable(join(directory, spoolName(piece)), text)
+    return { piece, bytes: Buffer.byteLength(text) }
   })
+  // A power cut must not find the refused file gone and its pieces not yet there.
+  syncDirectory(directory)
   unlinkSync(path)
-  return made.map((piece) => {
-    const ready = spoolName({ ...piece, state: 'ready' })
-    renameSync(join(directory, spoolName(piece)), join(directory, ready))
-    return ready
+  const made = written.map(({ piece, bytes }) => {
+    const file = spoolName({ ...piece, state: 'ready' })
+    renameSync(join(directory, spoolName(piece)), join(directory, file))
+    return { file, bytes }
   })
+  return { made, refused: refused.length }
 }

@@ -36,7 +36,8 @@ const TEXTS = [
   'currency',
 ] as const
 
-const batchPrefix = (batch: Batch): string => `{"batch":"${batch}",`
+/** How every line of a batch begins. */
+export const batchPrefix = (batch: Batch): string => `{"batch":"${batch}",`
 
 /** What needs no escaping and is ASCII, which is nearly everything, is quoted as it is: JSON.stringify costs three times the look. */
 const PLAIN = /^[ !#-[\]-~]*$/
@@ -100,9 +101,3 @@ export function parseOrderLine(line: string): Order | undefined {
 }
 
 export const lineInBatch = (line: string, batch: Batch): string => `${batchPrefix(batch)}${line}}\n`
-
-/** The same line in another batch, or undefined where it is no line of `from`. Without the newline. */
-export function moveLine(line: string, from: Batch, to: Batch): string | undefined {
-  const prefix = batchPrefix(from)
-  return line.startsWith(prefix) ? batchPrefix(to) + line.slice(prefix.length) : undefined
-}

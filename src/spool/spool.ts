@@ -1,22 +1,38 @@
 // The spool as the rest sees it: serve opens it for the time it runs, a command has it shipped before it reads.
+//
+// Its invariants, each held by test/property/spool.test.ts against a model, under crashes, damage, a store that fails and clocks that jump:
+//  1. What was acknowledged is in the spool or in the store until retention ends it: after kill -9 at any moment, and after a power cut but for what
+//     `spool.sync` allows (writer.ts, syncs.ts).
+//  2. What was refused is in neither. An append is taken whole or not at all. (Of what nobody answered, because the process was killed, either may be true.)
+//  3. A file is written by one process, once, and never again after its name ends in `.ready`; it holds one partition and one batch (names.ts, claim.ts).
+//  4. What is held in memory and on disk is bounded; beyond it appends are refused, and taken again when there is room, without a hand.
+//  5. A line is stored once: a file is sent as one block under one token, and looked for by its batch where it may have been sent before (shipper.ts).
+//  6. Only lines as they were written are stored, under the file's own name; all others are in `aside/` with a reason (seal.ts, recover.ts). None keeps
+//     the others from being stored, nor the collector from starting.
+//  7. A file leaves the spool only when the store has said yes, when files that hold all of it are on disk (refusal.ts), or into `aside/`.
+//  8. None of this asks what time it is: numbers only grow while a process lives, ages are of a clock that only grows, and two files of one number are still two.
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
+import { performance } from 'node:perf_hooks'
+import { setTimeout as delay, setImmediate as pause } from 'node:timers/promises'
 import type { ConsentSignal } from '../consent/standing.ts'
-import { MadeleineError } from '../core/errors.ts'
+import { MadeleineError, messageOf } from '../core/errors.ts'
 import type { Store } from '../engine/store.ts'
 import type { Event } from '../event/event.ts'
 import type { Order } from '../event/order.ts'
 import type { Match } from '../identity/matches.ts'
 import type { Tombstone } from '../identity/tombstones.ts'
+import type { SpoolSync } from '../settings/schema.ts'
 import { expireAside } from './aside.ts'
 import { makeBatches } from './batches.ts'
 import { askOwner, claimDirectory, errorOf, type OnCommand } from './claim.ts'
+import { DISK, type Disk } from './disk.ts'
 import { isNote, parseSpoolName, partitionOf } from './names.ts'
-import { recoverSpool } from './recover.ts'
+import { type LeftFile, recoverSpool } from './recover.ts'
 import { eventLine, matchLine, parseOrderLine, parseTombstoneLine, signalLine, tombstoneLine } from './row.ts'
-import { type Shipper, startShipper } from './shipper.ts'
+import { checkLines, rowsOf } from './seal.ts'
+import { type ShipCounts, type Shipment, startShipper, type Wait, waitFor } from './shipper.ts'
 import { openWriter } from './writer.ts'
 
 export type SpoolNotes = {
@@ -25,12 +41,22 @@ export type SpoolNotes = {
   readonly matches?: readonly Match[]
 }
 
+export type SpoolCounts = Omit<ShipCounts, 'bytesWaiting'> & {
+  /** Not stored yet, of open and of closed files. */
+  readonly bytesWaiting: number
+  /** Age of the oldest file that is not stored yet; 0 where there is none. */
+  readonly oldestSeconds: number
+  readonly appendsRefused: number
+}
+
 export type Spool = {
-  /** Resolves when all of the events, and what visitors said beside, would survive kill -9; rejects with spool_failed, then none is kept. */
+  /** Resolves when all of the events, and what visitors said beside, are as durable as `spool.sync` says; rejects with spool_failed, then none is kept. */
   append(events: readonly Event[], notes?: SpoolNotes): Promise<void>
   /** Everything appended so far is in the store when this resolves. */
   ship(): Promise<void>
-  readonly counts: Shipper['counts']
+  readonly counts: SpoolCounts
+  /** Why an event that is sent now would be refused; undefined where it would be taken. Where the last one was refused by the disk, the disk is tried. */
+  refusal(): MadeleineError | undefined
   /** Opt-outs that were written down before and may not be in the store yet. */
   readonly leftTombstones: readonly Tombstone[]
   /** Removes what was set aside before a moment. */
@@ -41,6 +67,13 @@ export type Spool = {
 
 const spoolDirectory = (data: string): string => join(data, 'spool')
 
+/** Files that an earlier process left, and may have sent. */
+const leftShipments = (left: readonly LeftFile[], nowMs: number, elapsedMs: number): Shipment[] =>
+  left.map(({ file, bytes, writtenMs }) => {
+    const ageMs = Math.max(0, nowMs - writtenMs)
+    return { file, bytes, sinceMs: elapsedMs - ageMs, maybeSent: true }
+  })
+
 export async function openSpool(options: {
   readonly data: string
   readonly store: Store
@@ -48,24 +81,38 @@ export async function openSpool(options: {
   readonly prepare: () => Promise<void>
   /** Called with each order that was written down before and may not be in the store yet. */
   readonly onLeftOrder?: (order: Order) => void
+  readonly sync: SpoolSync
+  readonly maxBytes: number
+  /** Replaced where a test needs a disk that fails, a clock that only grows of its own, no time between tries, or a writer that was drawn before. */
+  readonly parts?: { readonly disk?: Disk; readonly elapsed?: () => number; readonly wait?: Wait; readonly writer?: number }
 }): Promise<Spool> {
-  const { data, store, now, prepare, onLeftOrder } = options
+  const { data, store, now, prepare, onLeftOrder, sync, maxBytes, parts = {} } = options
+  const { disk = DISK, elapsed = () => performance.now(), wait = waitFor } = parts
   const directory = spoolDirectory(data)
   let ship = async (): Promise<void> => {}
   const claim = await claimAsServe(data, async () => {
     await ship()
     return ''
   })
-  const nextBatch = makeBatches(now)
+  const nextBatch = makeBatches(now, parts.writer)
   const left = recoverSpool(directory)
-  const leftTombstones = left.flatMap((file) => readTombstones(directory, file))
-  if (onLeftOrder) for (const file of left) readOrders(directory, file, onLeftOrder)
-  const shipper = startShipper({ directory, store, nextBatch, prepare })
-  for (const file of left) shipper.add(file, true)
-  const writer = openWriter({ directory, nextBatch, now, onReady: (file) => shipper.add(file, false) })
-  ship = () => {
-    writer.rotate()
-    return shipper.drain()
+  const leftTombstones = (await Promise.all(left.map(({ file }) => readTombstones(directory, file)))).flat()
+  if (onLeftOrder) for (const { file } of left) await readOrders(directory, file, onLeftOrder)
+  const shipper = startShipper({ directory, store, nextBatch, prepare, wait })
+  for (const shipment of leftShipments(left, now(), elapsed())) shipper.add(shipment)
+  const writer = openWriter({
+    directory,
+    nextBatch,
+    sync,
+    maxBytes,
+    disk,
+    elapsed,
+    readyBytes: () => shipper.counts.bytesWaiting,
+    onReady: ({ name, bytes, openedMs }) => shipper.add({ file: name, bytes, sinceMs: openedMs, maybeSent: false }),
+  })
+  ship = async () => {
+    await writer.rotate()
+    await shipper.drain()
   }
   return {
     append(events, notes) {
@@ -76,29 +123,66 @@ export async function openSpool(options: {
       return writer.append(lines)
     },
     ship: () => ship(),
-    counts: shipper.counts,
+    get counts() {
+      const oldest = Math.min(writer.oldestMs ?? Infinity, shipper.oldestMs ?? Infinity)
+      return {
+        ...shipper.counts,
+        bytesWaiting: shipper.counts.bytesWaiting + writer.bytes,
+        oldestSeconds: oldest === Infinity ? 0 : Math.max(0, elapsed() - oldest) / 1_000,
+        appendsRefused: writer.counts.refused,
+      }
+    },
+    refusal: () => writer.refusal() ?? (writer.counts.failedInARow > 0 ? tryDisk(directory) : undefined),
     leftTombstones,
     expireAside: (untilMs) => expireAside(directory, untilMs),
     async close(withinMs) {
-      writer.close()
-      await Promise.race([shipper.drain().catch(() => {}), delay(withinMs, undefined, { ref: false })])
+      const patience = () => delay(withinMs, undefined, { ref: false })
+      await Promise.race([
+        writer
+          .close()
+          .then(() => shipper.drain())
+          .catch(() => {}),
+        patience(),
+      ])
       await shipper.stop()
       await claim.release()
     },
   }
 }
 
-function readTombstones(directory: string, file: string): Tombstone[] {
-  if (parseSpoolName(file)?.partition !== 'tombstones') return []
-  const lines = readFileSync(join(directory, file), 'utf8').split('\n').filter(Boolean)
-  return lines.flatMap((line) => parseTombstoneLine(line) ?? [])
+const PROBE = Buffer.alloc(64 * 1024)
+
+/** Whether the disk takes a few more files' beginnings. */
+function tryDisk(directory: string): MadeleineError | undefined {
+  const path = join(directory, 'probe.tmp')
+  try {
+    writeFileSync(path, PROBE)
+    return undefined
+  } catch (error) {
+    return new MadeleineError('spool_failed', `the spool cannot be written: ${messageOf(error)}`, {
+      hint: 'check the disk of MADELEINE_DATA',
+      retry: true,
+    })
+  } finally {
+    rmSync(path, { force: true })
+  }
 }
 
-function readOrders(directory: string, file: string, onOrder: (order: Order) => void): void {
-  if (isNote(parseSpoolName(file)?.partition ?? '')) return
+/** Damaged lines are set aside, and told of, when the file is shipped. */
+async function readTombstones(directory: string, file: string): Promise<Tombstone[]> {
+  const name = parseSpoolName(file)
+  if (name?.partition !== 'tombstones') return []
+  const { lines } = await checkLines(readFileSync(join(directory, file)), name, pause)
+  return rowsOf(lines).flatMap((line) => parseTombstoneLine(line) ?? [])
+}
+
+async function readOrders(directory: string, file: string, onOrder: (order: Order) => void): Promise<void> {
+  const name = parseSpoolName(file)
+  if (!name || isNote(name.partition)) return
   const bytes = readFileSync(join(directory, file))
   if (!bytes.includes('"event":"conversion"')) return // most files hold none, and a store that was away leaves many
-  for (const line of bytes.toString('utf8').split('\n')) {
+  const { lines } = await checkLines(bytes, name, pause)
+  for (const line of rowsOf(lines)) {
     const order = parseOrderLine(line)
     if (order) onOrder(order)
   }
@@ -108,12 +192,12 @@ const COMMAND_WAIT_MS = 120_000
 
 /** A command that is shipping holds the directory for a moment; only another `serve` is a reason to refuse. */
 async function claimAsServe(data: string, onCommand: OnCommand): ReturnType<typeof claimDirectory> {
-  const until = Date.now() + COMMAND_WAIT_MS
+  const until = performance.now() + COMMAND_WAIT_MS
   for (;;) {
     try {
       return await claimDirectory(data, 'serve', onCommand)
     } catch (error) {
-      if (!(error instanceof MadeleineError && error.retry) || Date.now() > until) throw error
+      if (!(error instanceof MadeleineError && error.retry) || performance.now() > until) throw error
       await delay(50)
     }
   }
@@ -122,7 +206,7 @@ async function claimAsServe(data: string, onCommand: OnCommand): ReturnType<type
 /** Ships what the spool holds: through the running server, or here where there is none. Every command that reads events calls it first. */
 export async function shipSpool(data: string, store: Store, now: () => number): Promise<void> {
   const directory = spoolDirectory(data)
-  const until = Date.now() + COMMAND_WAIT_MS
+  const until = performance.now() + COMMAND_WAIT_MS
   for (;;) {
     const owner = await askOwner(data)
     if (owner?.body === 'serve') {
@@ -146,7 +230,7 @@ export async function shipSpool(data: string, store: Store, now: () => number): 
       }
       return
     } catch (error) {
-      if (!(error instanceof MadeleineError && error.code === 'locked') || Date.now() > until) throw error
+      if (!(error instanceof MadeleineError && error.code === 'locked') || performance.now() > until) throw error
       await delay(50)
     }
   }
@@ -154,7 +238,7 @@ export async function shipSpool(data: string, store: Store, now: () => number): 
 
 async function shipLeftovers(directory: string, store: Store, now: () => number): Promise<void> {
   const shipper = startShipper({ directory, store, nextBatch: makeBatches(now) })
-  for (const file of recoverSpool(directory)) shipper.add(file, true)
+  for (const shipment of leftShipments(recoverSpool(directory), now(), performance.now())) shipper.add(shipment)
   try {
     await shipper.drain()
   } finally {

@@ -1,169 +1,234 @@
-// Appends events to local files before they are acknowledged.
-// Invariants:
-// - append() resolves only after the event's bytes are with the kernel: they survive kill -9 of this process.
-// - Events that arrive in one turn of the event loop share one write a file; all of them are acknowledged, or none is.
-// - A failed write leaves nothing behind: the files are cut back to their last acknowledged byte.
-// - A file is renamed to `.ready` only when whole, and never written again.
+// Appends lines to local files before they are acknowledged: invariants 1 to 4 of the spool (spool.ts).
+// Lines that arrive in one turn of the event loop share one write a file; where the disk is waited for (syncs.ts), all that arrive meanwhile share the next.
 
-import { closeSync, ftruncateSync, mkdirSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { performance } from 'node:perf_hooks'
 import { MadeleineError, messageOf } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { log } from '../core/log.ts'
+import type { SpoolSync } from '../settings/schema.ts'
 import type { NextBatch } from './batches.ts'
-import { type Batch, spoolName } from './names.ts'
-import { lineInBatch } from './row.ts'
+import { DISK, type Disk, syncDirectory, writeWhole } from './disk.ts'
+import { makeFiles, type OpenFile, type ReadyFile } from './files.ts'
+import { openSyncs } from './syncs.ts'
 
-type OpenFile = {
-  readonly partition: string
-  readonly batch: Batch
-  readonly path: string
-  readonly fd: number
-  readonly openedMs: number
-  bytes: number
-  events: number
-  pending: string
-  pendingEvents: number
+type Waiter = {
+  readonly lines: readonly SpooledEvent[]
+  readonly size: number
+  readonly resolve: () => void
+  readonly reject: (error: MadeleineError) => void
 }
-
-type Waiter = { readonly resolve: () => void; readonly reject: (error: MadeleineError) => void }
 
 export type SpooledEvent = { readonly partition: string; readonly line: string }
 
 export type SpoolWriter = {
-  /** Resolves when every one of the events is durable; rejects with spool_failed, then none of them is. */
-  append(events: readonly SpooledEvent[]): Promise<void>
+  /** Resolves when every one of the lines is as durable as `sync` says; rejects with spool_failed, then none of them is kept. */
+  append(lines: readonly SpooledEvent[]): Promise<void>
   /** Closes what is open, so that it can be shipped. */
-  rotate(): void
-  close(): void
+  rotate(): Promise<void>
+  close(): Promise<void>
+  /** Bytes in files that are not ready yet. */
+  readonly bytes: number
+  /** When the oldest of them was opened. */
+  readonly oldestMs: number | undefined
+  /** Why an append would be refused now; as far as can be known without writing. */
+  refusal(): MadeleineError | undefined
+  readonly counts: { refused: number; failedInARow: number }
 }
 
 export type WriterOptions = {
   readonly directory: string
   readonly nextBatch: NextBatch
-  readonly now: () => number
-  /** Called with the name of each file that became ready. */
-  readonly onReady: (name: string) => void
-  /** Replaced where a test needs a disk that fails. */
-  readonly write?: typeof writeSync
+  readonly sync: SpoolSync
+  /** Of the whole spool. */
+  readonly maxBytes: number
+  /** Of files that are ready, and wait to be shipped. */
+  readonly readyBytes: () => number
+  readonly onReady: (file: ReadyFile) => void
+  readonly disk?: Disk
+  /** Milliseconds that only grow: a clock that is set back must not keep files open. */
+  readonly elapsed?: () => number
 }
 
-function writeWhole(write: typeof writeSync, fd: number, bytes: Buffer): void {
-  let written = 0
-  while (written < bytes.length) written += write(fd, bytes, written, bytes.length - written)
-}
+const TELL_EVERY_MS = 1_000
 
-export function openWriter({ directory, nextBatch, now, onReady, write = writeSync }: WriterOptions): SpoolWriter {
-  mkdirSync(directory, { recursive: true })
-  const open = new Map<string, OpenFile>()
+/** Batch and seal of a line. */
+const LINE_OVERHEAD = 48
+
+const failed = (message: string, hint: string, cause?: unknown): MadeleineError =>
+  new MadeleineError('spool_failed', message, { hint, retry: true, cause })
+
+export function openWriter(options: WriterOptions): SpoolWriter {
+  const { directory, nextBatch, sync, maxBytes, readyBytes, onReady, disk = DISK, elapsed = () => performance.now() } = options
+  const isNew = mkdirSync(directory, { recursive: true }) !== undefined
+  if (isNew && sync !== 'never') syncDirectory(dirname(directory))
+  const syncs = openSyncs<OpenFile>({
+    directory,
+    sync,
+    disk,
+    elapsed,
+    // Its bytes are acknowledged and may not be on the disk: the sooner it is shipped, the better.
+    onDistrust: (file) => {
+      if (file.writtenBytes === 0) files.rotate(file)
+    },
+  })
+  const files = makeFiles({ directory, nextBatch, elapsed, syncs: () => syncs, onReady })
+  const counts = { refused: 0, failedInARow: 0 }
   let waiting: Waiter[] = []
+  /** Of appends that are not answered yet. */
+  let heldBytes = 0
   let scheduled = false
+  let toldMs = -Infinity
+  let closing: Promise<void> | undefined
+  /** Appends wait for the disk: what is gathered meanwhile is of the next round. */
+  let round: Promise<void> | undefined
+  const afterRound: (() => void)[] = []
 
-  function fileOf(partition: string): OpenFile {
-    const existing = open.get(partition)
-    if (existing) return existing
-    const batch = nextBatch()
-    const path = join(directory, spoolName({ partition, batch, state: 'open' }))
-    const fd = openSync(path, 'ax', 0o600)
-    const file = { partition, batch, path, fd, openedMs: now(), bytes: 0, events: 0, pending: '', pendingEvents: 0 }
-    open.set(partition, file)
-    return file
-  }
-
-  /** What cannot be closed stays `.open`: recovery at the next start ships it. */
-  function rotateFile(file: OpenFile): void {
-    open.delete(file.partition)
-    try {
-      closeSync(file.fd)
-      if (file.bytes === 0) {
-        unlinkSync(file.path)
-        return
-      }
-      const name = spoolName({ partition: file.partition, batch: file.batch, state: 'ready' })
-      renameSync(file.path, join(directory, name))
-      onReady(name)
-    } catch (error) {
-      log.error({ err: messageOf(error) }, 'a spool file could not be closed; it is shipped after the next start')
+  function acknowledge(touched: readonly OpenFile[], waiters: readonly Waiter[]): void {
+    counts.failedInARow = 0
+    for (const file of touched) files.acknowledge(file)
+    for (const waiter of waiters) {
+      heldBytes -= waiter.size
+      waiter.resolve()
     }
   }
 
-  /** Back to the last acknowledged byte. Where even that fails the file is left as it is, open: recovery cuts its torn end off. */
-  function undo(file: OpenFile): void {
-    try {
-      ftruncateSync(file.fd, file.bytes)
-    } catch {
-      open.delete(file.partition)
-      closeSync(file.fd)
+  /** Said once a second at the most: every refusal is counted. */
+  function tell(error: MadeleineError): void {
+    if (elapsed() - toldMs < TELL_EVERY_MS) return
+    toldMs = elapsed()
+    log.error({ err: error.message, hint: error.hint }, 'events are refused')
+  }
+
+  function refuse(waiters: readonly Waiter[], error: unknown): void {
+    counts.failedInARow++
+    counts.refused += waiters.length
+    const failure = failed(`the spool cannot be written: ${messageOf(error)}`, 'check the disk of MADELEINE_DATA', error)
+    tell(failure)
+    for (const waiter of waiters) {
+      heldBytes -= waiter.size
+      waiter.reject(failure)
+    }
+  }
+
+  /** One write a file. `written` gets every file that was touched, also where it throws. */
+  function write(waiters: readonly Waiter[], written: Set<OpenFile>): void {
+    const texts = new Map<OpenFile, string>()
+    for (const { lines } of waiters) {
+      for (const { partition, line } of lines) {
+        const file = files.of(partition)
+        texts.set(file, (texts.get(file) ?? '') + file.seal(line, file.lines + file.writtenLines))
+        file.writtenLines++
+        written.add(file)
+      }
+    }
+    for (const [file, text] of texts) {
+      const bytes = Buffer.from(text)
+      writeWhole(disk.write, file.fd, bytes)
+      file.writtenBytes = bytes.length
     }
   }
 
   function flush(): void {
     scheduled = false
+    if (round || waiting.length === 0) return
     const waiters = waiting
     waiting = []
-    const touched = [...open.values()].filter((file) => file.pending !== '')
+    const touched = new Set<OpenFile>()
     try {
-      const sizes = touched.map((file) => {
-        const bytes = Buffer.from(file.pending)
-        writeWhole(write, file.fd, bytes)
-        return bytes.length
-      })
-      touched.forEach((file, i) => {
-        file.bytes += sizes[i] ?? 0
-        file.events += file.pendingEvents
-      })
-      for (const waiter of waiters) waiter.resolve()
+      write(waiters, touched)
     } catch (error) {
-      for (const file of touched) undo(file)
-      const failure = new MadeleineError('spool_failed', `the spool cannot be written: ${messageOf(error)}`, {
-        hint: 'check the disk of MADELEINE_DATA',
-        retry: true,
-        cause: error,
-      })
-      for (const waiter of waiters) waiter.reject(failure)
+      for (const file of touched) files.undo(file)
+      refuse(waiters, error)
+      return
     }
-    for (const file of touched) {
-      file.pending = ''
-      file.pendingEvents = 0
-      if (open.get(file.partition) === file && (file.bytes >= LIMITS.spoolFileBytes || file.events >= LIMITS.spoolFileEvents))
-        rotateFile(file)
+    if (syncs.mustWait()) round = syncRound([...touched], waiters)
+    else {
+      for (const file of touched) syncs.owe(file)
+      acknowledge([...touched], waiters)
     }
   }
 
-  const ageing = setInterval(() => {
-    const oldest = now() - LIMITS.spoolFileAgeMs
-    for (const file of [...open.values()]) if (file.pending === '' && file.openedMs <= oldest) rotateFile(file)
-  }, LIMITS.spoolFileAgeMs / 4)
+  async function syncRound(touched: readonly OpenFile[], waiters: readonly Waiter[]): Promise<void> {
+    try {
+      await syncs.now(touched)
+      acknowledge(touched, waiters)
+    } catch (error) {
+      for (const file of touched) {
+        files.undo(file)
+        files.rotate(file)
+      }
+      refuse(waiters, error)
+    }
+    for (const act of afterRound.splice(0)) act()
+    round = undefined
+    flush()
+  }
+
+  const ageing = setInterval(() => files.age(), LIMITS.spoolFileAgeMs / 4)
   ageing.unref()
 
+  function refusalOf(size: number): MadeleineError | undefined {
+    if (closing) return failed('the spool is closed', '')
+    if (heldBytes + size > LIMITS.spoolHeldBytes)
+      return failed(
+        'the spool takes less than comes in',
+        'the disk of MADELEINE_DATA is slow; see spool.sync in config/settings.yaml',
+      )
+    if (readyBytes() + files.bytes + heldBytes + size > maxBytes)
+      return failed('the spool is full', 'bring ClickHouse back, or raise spool.max_size in config/settings.yaml')
+    return undefined
+  }
+
+  async function rotate(): Promise<void> {
+    flush()
+    if (!round) return files.rotateAll()
+    await new Promise<void>((resolve) => {
+      afterRound.push(() => {
+        files.rotateAll()
+        resolve()
+      })
+    })
+  }
+
+  async function end(): Promise<void> {
+    clearInterval(ageing)
+    flush()
+    while (round) await round
+    files.rotateAll()
+    await syncs.stop()
+  }
+
   return {
-    append(events) {
-      try {
-        // Files first: where one cannot be opened, no line of this call is left pending in another.
-        for (const { partition } of events) fileOf(partition)
-      } catch (error) {
-        return Promise.reject(
-          new MadeleineError('spool_failed', `the spool cannot be opened: ${messageOf(error)}`, { retry: true, cause: error }),
-        )
+    counts,
+    get bytes() {
+      return files.bytes
+    },
+    get oldestMs() {
+      return files.oldestMs
+    },
+    refusal: () => refusalOf(1),
+    append(lines) {
+      let size = 0
+      for (const { line } of lines) size += line.length + LINE_OVERHEAD
+      const refusal = refusalOf(size)
+      if (refusal) {
+        counts.refused++
+        tell(refusal)
+        return Promise.reject(refusal)
       }
-      for (const { partition, line } of events) {
-        const file = fileOf(partition)
-        file.pending += lineInBatch(line, file.batch)
-        file.pendingEvents++
-      }
+      heldBytes += size
       if (!scheduled) {
         scheduled = true
         setImmediate(flush)
       }
-      return new Promise((resolve, reject) => waiting.push({ resolve, reject }))
+      return new Promise((resolve, reject) => waiting.push({ lines, size, resolve, reject }))
     },
-    rotate() {
-      flush()
-      for (const file of [...open.values()]) rotateFile(file)
-    },
+    rotate,
     close() {
-      clearInterval(ageing)
-      this.rotate()
+      closing ??= end()
+      return closing
     },
   }
 }

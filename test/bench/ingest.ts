@@ -150,7 +150,14 @@ async function throughSpool(file: string): Promise<number> {
   const project = scratchProject(OPEN_CONFIG)
   const store = openStore({ directory: project.data })
   await migrate(store)
-  const spool = await openSpool({ data: project.data, store, now: Date.now, prepare: async () => {} })
+  const spool = await openSpool({
+    data: project.data,
+    store,
+    now: Date.now,
+    prepare: async () => {},
+    sync: { everyMs: 1_000 },
+    maxBytes: 20 * 2 ** 30,
+  })
   const events: Event[] = []
   for await (const event of eventsOf(file)) events.push({ ...event, ts: Date.now() }) // of now, as live events are
   const startedMs = performance.now()

@@ -43,6 +43,23 @@ describe('a configuration', () => {
     expect(loadSettings(directory, {})).toMatchObject({ retentionMs: 90 * DAY_MS, noSignal: 'deny', destinations: [] })
   })
 
+  it('says when the spool reaches the disk, and how large it may become', () => {
+    expect(loadSettings(directory, {}).spool).toEqual({ sync: { everyMs: 1_000 }, maxBytes: 20 * 2 ** 30 })
+    const spool = (text: string) => ({ 'settings.yaml': `spool: ${text}\n` })
+    for (const [text, read] of [
+      ['batch', 'batch'],
+      ['never', 'never'],
+      ['200ms', { everyMs: 200 }],
+      ['10s', { everyMs: 10_000 }],
+    ] as const) {
+      expect(errors(spool(`{ sync: ${text}, max_size: 16MiB }`))).toEqual([])
+      expect(loadSettings(directory, {}).spool).toEqual({ sync: read, maxBytes: 16 * 2 ** 20 })
+    }
+    for (const text of ['always', '5ms', '11s', '1m', '0s'])
+      expect(errors(spool(`{ sync: ${text} }`)), text).toEqual([expect.stringContaining('1:16 `sync`: `batch`')])
+    expect(errors(spool('{ max_size: 15MiB }'))).toEqual(['1:20 `max_size`: at least 16MiB'])
+  })
+
   it('that does not exist is an error', () => {
     expect(() => loadSettings(join(directory, 'nowhere'), {})).toThrow(/no such configuration directory/)
   })

@@ -2,7 +2,8 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -49,6 +50,18 @@ describe('the claim on a data directory', () => {
     }
   })
 
+  it('is given although a killed one left the lock of its take-over, and the clock was set back since', async () => {
+    const dead = await claimant()
+    await dead.kill()
+    mkdirSync(join(directory, 'madeleine.sock.takeover'))
+    const inDays = Date.now() / 1_000 + 5 * 86_400
+    utimesSync(join(directory, 'madeleine.sock.takeover'), inDays, inDays)
+    const claim = await claimDirectory(directory, 'serve', async () => '')
+    expect(await askOwner(directory)).toMatchObject({ body: 'serve' })
+    await claim.release()
+    expect(readdirSync(directory)).toEqual([])
+  })
+
   it('within one process goes to one of many, over and over', async () => {
     for (let round = 0; round < 20; round++) {
       const wanted = await Promise.allSettled(Array.from({ length: 4 }, () => claimDirectory(directory, 'serve', async () => '')))
@@ -57,6 +70,17 @@ describe('the claim on a data directory', () => {
       await owners[0]?.release()
     }
     expect(readdirSync(directory)).toEqual([])
+  })
+
+  it.each(['before', 'within'])('whose owner ends %s its answer has none', async (when) => {
+    const server = createServer((socket) => {
+      if (when === 'within') socket.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nser')
+      socket.end()
+    })
+    server.listen(join(directory, 'madeleine.sock'))
+    await once(server, 'listening')
+    expect(await askOwner(directory)).toBeUndefined()
+    server.close()
   })
 
   it('released late does not take the next owner away', async () => {
