@@ -44,6 +44,17 @@ export type Figures = {
 const CONFIG = {
   'config/sources.yaml': 'sources:\n  - { id: site }\n  - { id: shop }\n  - { id: guarded, hosts: [news.example] }\n',
   'config/settings.yaml': 'consent: { no_signal: allow }\ntcf: { vendor_id: 123 }\n',
+  'config/partners.yaml': JSON.stringify({
+    partners: [
+      {
+        id: 'adnxs',
+        vendor_id: 32,
+        sync: { url: 'https://ib.adnxs.example/getuid?{redirect}&t={gdpr_consent}', uid_macro: '$UID' },
+        redirects: ['https://sync.example'],
+      },
+      { id: 'pusher', sync: { url: 'https://push.example/in?id={our_id}', type: 'iframe' } },
+    ],
+  }),
   'config/taxonomy/sites.yaml': 'classify:\n  - { category: "1", url: news.example/cars/** }\n',
 }
 

@@ -31,6 +31,10 @@ const VALUES: Readonly<Record<string, readonly string[]>> = {
   dwell_ms: ['1500'],
   category: ['1', '1,2'],
   keyword: ['cars', 'cars,suv'],
+  bidder: ['adnxs', 'Pusher', 'nobody'],
+  uid: ['12345', '$UID', ''],
+  redir: ['https://sync.example/back?u=$UID', 'https://sync.example', 'https://evil.example/'],
+  f: ['i', 'b'],
 }
 export const NAMES: readonly string[] = [
   ...new Set([
@@ -47,6 +51,11 @@ export const NAMES: readonly string[] = [
     '_mr',
   ]),
 ]
+
+/** What Prebid Server's documentation shows: `adnxs` is known. */
+const UIDS = Buffer.from(
+  JSON.stringify({ tempUIDs: { adnxs: { uid: '12345', expires: new Date(Date.now() + 86_400_000).toISOString() } } }),
+).toString('base64url')
 
 export const AGENTS = [
   BROWSER_AGENT,
@@ -82,6 +91,14 @@ const encode = (given: Readonly<Record<string, unknown>>): string =>
 
 function bodyOf(path: string, random: Random): unknown {
   const isServer = path === '/v1/events'
+  if (path === '/cookie_sync')
+    return {
+      bidders: ['adnxs', 'pusher'],
+      limit: 3,
+      coopSync: true,
+      gdpr: random.pick([0, 1]),
+      gdpr_consent: someValue('gdpr_consent', random),
+    }
   if (path === '/v1/links') return { url: 'https://shop.example/a', source: 'site', campaign: 'x' }
   if (path === '/v1/explain')
     return { url: `/p.gif?${encode(event(random, false))}`, headers: { 'user-agent': BROWSER_AGENT, cookie: cookieOf(random) } }
@@ -104,7 +121,7 @@ function linkOf(random: Random): string {
 export function seedOf(route: Route, random: Random): Shot {
   const { method, path } = route
   const headers: Shot['headers'] = [['user-agent', random.pick(AGENTS)]]
-  if (random.chance(0.7)) headers.push(['cookie', cookieOf(random)])
+  if (random.chance(0.7)) headers.push(['cookie', random.chance(0.1) ? `${cookieOf(random)}; uids=${UIDS}` : cookieOf(random)])
   if (random.chance(0.7)) headers.push(['sec-fetch-storage-access', random.pick(['active', 'none', 'inactive'])])
   if (random.chance(0.3)) headers.push(['referer', 'https://news.example/cars'])
   if (random.chance(0.3)) headers.push(['accept-language', 'de-DE,de;q=0.9'])
