@@ -136,15 +136,11 @@ export async function openSpool(options: {
     leftTombstones,
     expireAside: (untilMs) => expireAside(directory, untilMs),
     async close(withinMs) {
-      const patience = () => delay(withinMs, undefined, { ref: false })
-      await Promise.race([
-        writer
-          .close()
-          .then(() => shipper.drain())
-          .catch(() => {}),
-        patience(),
-      ])
+      const patience = delay(withinMs, undefined, { ref: false })
+      const written = writer.close()
+      await Promise.race([written.then(() => shipper.drain()).catch(() => {}), patience])
       await shipper.stop()
+      await written // the next owner must not find a file that is still cut back or renamed here
       await claim.release()
     },
   }

@@ -91,7 +91,7 @@ async function runWorld(seed: number, sync: SpoolSync): Promise<void> {
   // The disk: what of which file a power cut would leave.
   const written = new Set<string>()
   const synced = new Map<string, number>()
-  let entries = new Set<string>()
+  const entries = new Set<string>()
   /** A file is not only its inode, which the next file may get. */
   const identity = ({ ino, birthtimeNs }: BigIntStats): string => `${ino}:${birthtimeNs}`
   const identityOf = (path: string): string => identity(statSync(path, { bigint: true }))
@@ -120,7 +120,7 @@ async function runWorld(seed: number, sync: SpoolSync): Promise<void> {
       const there = new Set(filesOf(data).map((name) => identityOf(join(data, 'spool', name))))
       await turn()
       if (diskFails && random.is(0.2)) throw noSpace()
-      entries = there
+      for (const file of there) entries.add(file)
     },
   })
 
@@ -135,6 +135,7 @@ async function runWorld(seed: number, sync: SpoolSync): Promise<void> {
       maxBytes: 2 ** 30,
       parts: { disk: diskOf(data), elapsed: () => elapsedMs, wait: () => turn() },
     })
+    for (const name of filesOf(data)) if (!name.endsWith('.open')) written.delete(identityOf(join(data, 'spool', name))) // recovery syncs what it finds
     return { data, spool, connection, isDead: false }
   }
   const newData = (): string => {
