@@ -21,7 +21,7 @@ const ORDER = [
   'membership',
   'activate',
   'insight',
-  'wire.ts',
+  'wire',
   'commands',
   'demo',
   'cli.ts',

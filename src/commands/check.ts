@@ -7,7 +7,7 @@ import { type Environment, readEnvironment } from '../settings/environment.ts'
 import { ConfigurationError } from '../settings/files.ts'
 import { jsonSchemas } from '../settings/json-schema.ts'
 import { loadSettings, type Settings } from '../settings/load.ts'
-import { now, openReadyStore } from '../wire.ts'
+import { now, openReadyStore } from '../wire/store.ts'
 import type { Flags } from './context.ts'
 import type { Outcome } from './output.ts'
 

@@ -6,7 +6,7 @@ import { audiencesOf, readImportedLists } from '../membership/lists.ts'
 import { readEnvironment } from '../settings/environment.ts'
 import { shownPath } from '../settings/files.ts'
 import { loadSettings } from '../settings/load.ts'
-import { now, withEvents } from '../wire.ts'
+import { now, withEvents } from '../wire/store.ts'
 import type { Flags } from './context.ts'
 import type { Outcome } from './output.ts'
 

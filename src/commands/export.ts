@@ -1,7 +1,7 @@
 import { exportAudiences } from '../activate/export.ts'
 import { MadeleineError } from '../core/errors.ts'
 import { audiencesOf, readImportedLists } from '../membership/lists.ts'
-import { now, withMembers } from '../wire.ts'
+import { now, withMembers } from '../wire/store.ts'
 import { type Flags, readContext } from './context.ts'
 import { type Outcome, table } from './output.ts'
 

@@ -11,7 +11,7 @@ import {
 } from '../insight/history.ts'
 import { chooseAudiences } from '../membership/build.ts'
 import { audiencesOf, readImportedLists } from '../membership/lists.ts'
-import { now, withMembers } from '../wire.ts'
+import { now, withMembers } from '../wire/store.ts'
 import { type Flags, readContext } from './context.ts'
 import { type Outcome, table } from './output.ts'
 

@@ -1,7 +1,7 @@
 import { MadeleineError } from '../core/errors.ts'
 import { importEvents } from '../imports/events.ts'
 import { FORMATS, type Format } from '../imports/rows.ts'
-import { now } from '../wire.ts'
+import { now } from '../wire/store.ts'
 import { readContext } from './context.ts'
 import { type ImportFlags, importFile } from './import-file.ts'
 import type { Outcome } from './output.ts'

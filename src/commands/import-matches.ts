@@ -1,7 +1,7 @@
 import { MadeleineError } from '../core/errors.ts'
 import { parsePartnerKey } from '../identity/matches.ts'
 import { importMatches } from '../imports/matches.ts'
-import { now } from '../wire.ts'
+import { now } from '../wire/store.ts'
 import { readContext } from './context.ts'
 import { type ImportFlags, importFile } from './import-file.ts'
 import type { Outcome } from './output.ts'

@@ -4,7 +4,7 @@ import type { Store } from '../engine/store.ts'
 import { chooseAudiences } from '../membership/build.ts'
 import { audiencesOf, readImportedLists } from '../membership/lists.ts'
 import { type Members, readMembers, readMembersAsOf } from '../membership/members.ts'
-import { now, withEvents, withMembers } from '../wire.ts'
+import { now, withEvents, withMembers } from '../wire/store.ts'
 import { type Flags, readContext } from './context.ts'
 import type { Outcome } from './output.ts'
 

@@ -1,6 +1,6 @@
 import { reportFields } from '../insight/fields.ts'
 import { readUncontested } from '../membership/contest.ts'
-import { now, withEvents } from '../wire.ts'
+import { now, withEvents } from '../wire/store.ts'
 import { type Flags, readContext } from './context.ts'
 import { type Outcome, table } from './output.ts'
 

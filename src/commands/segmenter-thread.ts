@@ -2,7 +2,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Environment } from '../settings/environment.ts'
-import { openSegmenter } from '../wire.ts'
+import { openSegmenter } from '../wire/segmenter.ts'
 
 const stopping = new AbortController()
 parentPort?.once('message', () => stopping.abort())

@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { MadeleineError, messageOf, systemCode } from '../core/errors.ts'
-import { type Collector, openCollector } from '../wire.ts'
+import { type Collector, openCollector } from '../wire/collector.ts'
 import { type Context, type Flags, readContext } from './context.ts'
 
 /** A stop has 10 seconds (contract 5): so long to ship while requests are still answered, so long in all, and the rest to close. */

@@ -5,7 +5,7 @@ import { chooseAudiences } from '../membership/build.ts'
 import { audiencesOf, readImportedLists } from '../membership/lists.ts'
 import { readVisitor } from '../membership/visitor.ts'
 import { type Explanation, explain } from '../rules/explain.ts'
-import { now, withEvents } from '../wire.ts'
+import { now, withEvents } from '../wire/store.ts'
 import { type Flags, readContext } from './context.ts'
 import type { Outcome } from './output.ts'
 
