@@ -183,7 +183,7 @@ it('under a hostile load, with a disk and a store that fail and rows that are re
   const engine = engineLog.map((path) => (existsSync(path) ? readFileSync(path, 'utf8') : '')).join('\n')
   project.remove()
   // What went wrong is told: the events that were set aside, the disk, the store.
-  for (const line of ['events set aside', 'events refused', 'could not be shipped yet']) expect(log).toContain(line)
+  for (const line of ['events set aside', 'events are refused', 'could not be shipped yet']) expect(log).toContain(line)
   expect(log.split('\n').filter((line) => found(line).length > 0)).toEqual([])
   expect(found(engine)).toEqual([])
   expect(found(`x ${SECRETS.email.toUpperCase()}`)).toEqual(['email'])
