@@ -97,23 +97,29 @@ export function withoutKnown<K extends Kept>(hit: K, { isNew }: Reservation): K 
   return { ...hit, events, decisions, setCookies: isNobody ? [] : hit.setCookies }
 }
 
+/** Counts it. Of a refusal the spool has told itself, once a second and not for each request. */
+export function refusedBySpool(counts: CollectCounts, error: unknown, nowMs: number): void {
+  if (!(error instanceof MadeleineError)) log.error({ err: messageOf(error) }, 'events could not be written down')
+  counts.refused++
+  counts.refusedMs = nowMs
+}
+
 /** Makes durable what a hit leaves, and counts it. What was kept of it; undefined where the disk did not take it: then nothing is counted. */
 export async function keep<K extends Kept>(parts: CollectorParts, asked: K, nowMs: number): Promise<K | undefined> {
   const { spool, counts, orders, shareTombstones } = parts
-  const reservation = asked.events.some(isOrder)
-    ? await orders.reserve(asked.events.filter(isOrder).map(orderOf), nowMs)
-    : undefined
-  const hit = reservation ? withoutKnown(asked, reservation) : asked
+  let reservation: Reservation | undefined
+  let hit = asked
   try {
+    if (asked.events.some(isOrder)) {
+      reservation = await orders.reserve(asked.events.filter(isOrder).map(orderOf), nowMs)
+      hit = withoutKnown(asked, reservation)
+    }
     if (hit.events.length > 0 || hit.notes) await spool.append(hit.events, hit.notes)
     reservation?.confirm()
   } catch (error) {
     reservation?.release()
-    // Of a refusal the spool has told itself, once a second and not for each request.
-    if (!(error instanceof MadeleineError)) log.error({ err: messageOf(error) }, 'events could not be written down')
-    counts.refused++
-    counts.refusedMs = nowMs
-    if (hit.notes) takeBack(hit.notes, parts, nowMs)
+    refusedBySpool(counts, error, nowMs)
+    if (asked.notes) takeBack(asked.notes, parts, nowMs)
     return undefined
   }
   if (hit.notes?.tombstones) shareTombstones(hit.notes.tombstones)

@@ -1,8 +1,11 @@
 // `GET /click`: a measured redirect. The click is an event as any browser hit is, with what the visitor allows and what is limited; the person gets through to
 // the target in any case, and nobody to a target that we have not signed. `POST /v1/links` makes such links.
 
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Context, Hono } from 'hono'
 import { z } from 'zod'
+import { messageOf } from '../core/errors.ts'
+import { log } from '../core/log.ts'
 import { type CollectorParts, type HasKey, keep, NOT_CACHED, needsKey, tooLarge } from './answer.ts'
 import type { Env } from './app.ts'
 import { parseQuery, readBodyText } from './body.ts'
@@ -11,6 +14,9 @@ import { decideEvent } from './decide.ts'
 import { resolveHit } from './hit.ts'
 import { locationOf, makeLink, verifiedTarget } from './link.ts'
 import { readBrowserRequest } from './request.ts'
+
+/** So long a click waits for its event to be durable. */
+const PATIENCE_MS = 1_000
 
 const linkShape = z.strictObject({
   url: z.string(),
@@ -61,7 +67,12 @@ export function addClickRoutes(app: Hono<Env>, parts: CollectorParts, hasKey: Ha
       if (method !== 'HEAD') counts.dropped.add('link_invalid')
       return c.text('This link is damaged: it does not lead anywhere.\n', 400, NOT_CACHED)
     }
-    const cookies = method === 'HEAD' ? [] : await record(c, given)
+    const recorded = method === 'HEAD' ? [] : record(c, given)
+    // A disk that stalls, or anything else that goes wrong, keeps nobody from where they are going; what becomes of the event is counted all the same.
+    const cookies = await Promise.race([recorded, delay(PATIENCE_MS, [] as const, { ref: false })]).catch((error: unknown) => {
+      log.error({ err: messageOf(error) }, 'a click failed')
+      return [] as const
+    })
     const headers = { ...NOT_CACHED, location: locationOf(target), 'referrer-policy': 'no-referrer' }
     const response = c.body(null, 302, headers)
     for (const cookie of cookies) response.headers.append('set-cookie', cookie)

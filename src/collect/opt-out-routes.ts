@@ -3,9 +3,7 @@
 
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Context, Hono } from 'hono'
-import { messageOf } from '../core/errors.ts'
 import type { VisitorId } from '../core/ids.ts'
-import { log } from '../core/log.ts'
 import { ALL_PERMISSIONS } from '../core/permissions.ts'
 import {
   endOptOutCookie,
@@ -17,7 +15,7 @@ import {
 } from '../identity/cookie.ts'
 import { idsOf } from '../identity/visitor.ts'
 import type { SpoolNotes } from '../spool/spool.ts'
-import { type CollectorParts, NOT_CACHED, tooLarge } from './answer.ts'
+import { type CollectorParts, NOT_CACHED, refusedBySpool, tooLarge } from './answer.ts'
 import type { Env } from './app.ts'
 import { parseBody, readBodyText } from './body.ts'
 import { bury, revive, takeBack } from './opt-out.ts'
@@ -50,7 +48,7 @@ export function addOptOutRoutes(app: Hono<Env>, parts: CollectorParts): void {
       if (notes.tombstones) parts.shareTombstones(notes.tombstones)
       return true
     } catch (error) {
-      log.error({ err: messageOf(error) }, 'an opt-out could not be written down')
+      refusedBySpool(counts, error, now())
       takeBack(notes, parts, now())
       return false
     }

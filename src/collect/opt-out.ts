@@ -69,7 +69,10 @@ export function revive(visitor: VisitorId, parts: OptOutParts, nowMs: number): {
 /** What could not be written down has not been said: the next hit says it again. */
 export function takeBack(notes: SpoolNotes, parts: OptOutParts, nowMs: number): void {
   parts.tombstones.load(
-    (notes.tombstones ?? []).map((tombstone) => ({ ...tombstone, isOptedOut: !tombstone.isOptedOut })),
+    (notes.tombstones ?? []).map((tombstone) => ({
+      ...tombstone,
+      isOptedOut: tombstone.wasOptedOut ?? !tombstone.isOptedOut,
+    })),
     nowMs,
   )
   for (const { visitor, source } of notes.signals) parts.recentRefusals.forget(visitor, source)

@@ -3,6 +3,7 @@
 // becomes of it: of two at the same time one is kept, and where its write fails, the other.
 
 import { createHmac, randomBytes } from 'node:crypto'
+import { MadeleineError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Order } from '../event/order.ts'
 
@@ -33,6 +34,7 @@ export function makeOrders(retentionMs: number, max: number = LIMITS.ordersKnown
   const known = new Map<Key, number>()
   const reserved = new Map<Key, Promise<void>>()
   const hashKey = randomBytes(32)
+  let waiting = 0
 
   function keyOf({ source, orderId }: Order): Key {
     // A source's id has no newline in it.
@@ -63,7 +65,11 @@ export function makeOrders(retentionMs: number, max: number = LIMITS.ordersKnown
       for (;;) {
         const busy = keys.map((key) => reserved.get(key)).find((promise) => promise !== undefined)
         if (!busy) break
-        await busy
+        // What waits here is held in memory, and comes again one by one where the disk takes nothing.
+        if (waiting >= LIMITS.ordersWaiting)
+          throw new MadeleineError('spool_failed', 'too many requests wait for the same orders', { retry: true })
+        waiting++
+        await busy.finally(() => waiting--)
       }
       const own = new Map<Key, number>()
       const isNew = orders.map(({ tsMs }, n) => {

@@ -19,6 +19,8 @@ export type SegmenterSigns = {
   readonly lastTickMs: number | undefined
 }
 
+/** It is asked every few seconds: one that has not answered for so long hangs. */
+const SILENT_AFTER_MS = 60_000
 /** A tick is a second's work, or some seconds'. */
 const STUCK_AFTER_MS = 5 * 60_000
 
@@ -41,7 +43,7 @@ export function readinessOf({ isStopping, spoolProblem, reach, segmenter, nowMs 
     checks: {
       spool,
       store: {
-        ok: reach.downSinceMs === undefined && reach.lastSuccessMs !== undefined,
+        ok: reach.downSinceMs === undefined && reach.lastSuccessMs !== undefined && nowMs - reach.lastSuccessMs < SILENT_AFTER_MS,
         away_since: isoOrNull(reach.downSinceMs),
         last_success: isoOrNull(reach.lastSuccessMs),
       },

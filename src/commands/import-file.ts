@@ -1,13 +1,13 @@
 // What every import has in common: a file that is there, a store, a bar, a place for what is rejected, and what is said at the end.
 
-import { existsSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { MadeleineError } from '../core/errors.ts'
 import type { VisitorId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
 import type { ImportResult } from '../imports/events.ts'
 import type { Environment } from '../settings/environment.ts'
-import { openReadyStore, readTombstones } from '../wire/store.ts'
+import { readTombstones, withEvents } from '../wire/store.ts'
 import type { Flags } from './context.ts'
 import type { Outcome } from './output.ts'
 import { startProgress } from './progress.ts'
@@ -41,18 +41,19 @@ export async function importFile(
   readings: number,
   work: (parts: ImportParts) => Promise<ImportResult>,
 ): Promise<Outcome> {
-  if (!existsSync(file) || !statSync(file).isFile()) throw new MadeleineError('usage', `no such file: ${file}`)
-  const store = await openReadyStore(environment)
-  const progress = startProgress('importing', statSync(file).size * readings, 'bytes')
+  const stats = statSync(file, { throwIfNoEntry: false })
+  if (!stats) throw new MadeleineError('usage', `no such file: ${file}`)
+  if (!stats.isFile()) throw new MadeleineError('usage', `not a file: ${file}`)
+  const progress = startProgress('importing', stats.size * readings, 'bytes')
   try {
-    const tombstones = await readTombstones(environment, store)
-    const rejectsPath = resolve(flags.rejects ?? join(environment.data, 'rejects', `${basename(file)}.ndjson`))
-    return outcome(
-      file,
-      await work({ file, store, isOptedOut: tombstones.has, rejectsPath, onBytes: (bytes) => progress.add(bytes) }),
-    )
+    // What the spool holds first: opt-outs and matches in it are for these rows too.
+    return await withEvents(environment, async (store) => {
+      const tombstones = await readTombstones(environment, store)
+      const rejectsPath = resolve(flags.rejects ?? join(environment.data, 'rejects', `${basename(file)}.ndjson`))
+      const onBytes = (bytes: number) => progress.add(bytes)
+      return outcome(file, await work({ file, store, isOptedOut: tombstones.has, rejectsPath, onBytes }))
+    })
   } finally {
     progress.done()
-    await store.close()
   }
 }

@@ -30,6 +30,6 @@ export async function importListFile(file: string, flags: ListFlags): Promise<Ou
     throw new MadeleineError('usage', `--list ${flags.list}: an id is lower-case letters, digits and \`-\`, at most 64`)
   const refused = list && refuse(list)
   if (refused) throw new MadeleineError('usage', refused)
-  const keepMs = keepMsOf(flags.expires)
+  const keepMs = Math.min(keepMsOf(flags.expires), retentionMs)
   return importFile(file, flags, environment, 1, (parts) => importList({ ...parts, list, refuse, now, retentionMs, keepMs }))
 }

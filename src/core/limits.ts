@@ -24,7 +24,7 @@ export const LIMITS = {
   spoolFileAgeMs: 1_000,
   /** What waits for the disk to be acknowledged: some seconds of 10,000 events a second; a disk that stalls longer must not fill the memory. */
   spoolHeldBytes: 32 * 1024 * 1024,
-  /** Lines and characters of one import block (an insert is built as one string), and bytes of one import line. */
+  /** Lines and characters of one import block (an insert is built as one string), and bytes of one import line. Files that were imported before are known by their blocks: other limits, other blocks. */
   importBlockRows: 100_000,
   importBlockBytes: 32 * 1024 * 1024,
   importLineBytes: 256 * 1024,
@@ -48,6 +48,9 @@ export const LIMITS = {
   rateBuckets: 100_000,
   /** Orders remembered, so that a conversion counts once: 11,000 a day for 90 days, 45 MB (measured). The oldest are forgotten first, and would count again. */
   ordersKnown: 1_000_000,
+  /** Of left spool files read for their orders before anybody is answered: a second or two. Requests that wait for what becomes of an order that another has in hand. */
+  ordersReadBytes: 256 * 1024 * 1024,
+  ordersWaiting: 1_000,
   /** `ts` may lie this far ahead of our clock (contract 3). */
   futureMs: 5 * 60_000,
 } as const

@@ -63,8 +63,8 @@ export async function applyRetention(store: Store, retentionMs: number): Promise
   }
 }
 
-/** Tables that the spool is shipped to. */
-const SPOOLED = ['events', 'consent_signals', 'tombstones', 'matches'] as const
+/** Tables that the spool is shipped to, and the one that says what an import has stored. */
+const SPOOLED = ['events', 'consent_signals', 'tombstones', 'matches', 'imports'] as const
 
 /**
  * A spool file is deleted when ClickHouse has said yes, and ClickHouse says yes before the rows are on the disk itself: what survived a power cut in the spool would

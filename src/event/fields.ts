@@ -182,8 +182,7 @@ function take(draft: Draft, field: string, value: unknown, { form }: FieldRules)
   }
   if (field === 'attr' && form === 'json' && typeof value === 'object' && value !== null && !Array.isArray(value)) {
     for (const [name, inner] of Object.entries(value)) {
-      if (attrName(`attr.${name}`) === undefined)
-        throw new Invalid('attr', `has a name that is no \`[a-z][a-z0-9_]{0,63}\`: ${name.slice(0, 80)}`)
+      if (attrName(`attr.${name}`) === undefined) throw new Invalid('attr', 'has a name that is no `[a-z][a-z0-9_]{0,63}`')
       if (inner !== null && inner !== undefined) setAttribute(draft, name, inner)
     }
     return true

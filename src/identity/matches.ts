@@ -65,18 +65,38 @@ export async function readVisitorsOf(
   ids: readonly PartnerUid[],
   { nowMs, retentionMs }: { readonly nowMs: number; readonly retentionMs: number },
 ): Promise<Map<PartnerUid, VisitorId>> {
-  if (ids.length === 0) return new Map()
-  const rows = await store.rows<{ id: PartnerUid; found: VisitorId }>({
-    owner: 'identity.matches',
-    sql: `SELECT newest AS id, toString(argMax(visitor, last)) AS found FROM (
-            SELECT visitor, argMax(partner_id, (ts, batch)) AS newest, max((ts, batch)) AS last
-            FROM madeleine.matches
-            WHERE partner = {partner:String} AND ts > fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND visitor IN (
-              SELECT visitor FROM madeleine.matches WHERE partner = {partner:String} AND partner_id IN {ids:Array(String)}
-            )
-            GROUP BY visitor
-          ) WHERE newest IN {ids:Array(String)} GROUP BY newest`,
-    values: { partner, ids, since: nowMs - retentionMs },
-  })
-  return new Map(rows.map(({ id, found }) => [id, found]))
+  const found = new Map<PartnerUid, VisitorId>()
+  for (const some of sliced(ids)) {
+    const rows = await store.rows<{ id: PartnerUid; found: VisitorId }>({
+      owner: 'identity.matches',
+      sql: `SELECT newest AS id, toString(argMax(visitor, last)) AS found FROM (
+              SELECT visitor, argMax(partner_id, (ts, batch)) AS newest, max((ts, batch)) AS last
+              FROM madeleine.matches
+              WHERE partner = {partner:String} AND ts > fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND visitor IN (
+                SELECT visitor FROM madeleine.matches WHERE partner = {partner:String} AND partner_id IN {ids:Array(String)}
+              )
+              GROUP BY visitor
+            ) WHERE newest IN {ids:Array(String)} GROUP BY newest`,
+      values: { partner, ids: some, since: nowMs - retentionMs },
+    })
+    for (const { id, found: visitor } of rows) found.set(id, visitor)
+  }
+  return found
+}
+
+/** Values are sent in the address of the statement, of which a server reads 1 MiB, and of one value 128 KiB. */
+const VALUE_CHARS_MAX = 98_304
+
+function* sliced(ids: readonly PartnerUid[]): Generator<PartnerUid[]> {
+  let some: PartnerUid[] = []
+  let chars = 0
+  for (const id of ids) {
+    chars += encodeURIComponent(id).length + 12 // quotes and a comma, encoded
+    some.push(id)
+    if (chars < VALUE_CHARS_MAX) continue
+    yield some
+    some = []
+    chars = 0
+  }
+  if (some.length > 0) yield some
 }

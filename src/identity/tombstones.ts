@@ -14,6 +14,8 @@ export type Tombstone = {
   readonly day: string
   /** False takes an earlier opt-out back. */
   readonly isOptedOut: boolean
+  /** What held before, for whoever cannot write this one down. */
+  readonly wasOptedOut?: boolean
 }
 
 export type Tombstones = {
@@ -43,7 +45,8 @@ export function makeTombstones(key: string): Tombstones {
   return {
     has: (visitor) => days.size > 0 && days.has(hashOf(visitor)),
     set(visitor, isOptedOut, nowMs) {
-      const tombstone = { hash: hashOf(visitor), day: new Date(nowMs).toISOString().slice(0, 10), isOptedOut }
+      const hash = hashOf(visitor)
+      const tombstone = { hash, wasOptedOut: days.has(hash), day: new Date(nowMs).toISOString().slice(0, 10), isOptedOut }
       take(tombstone, nowMs)
       return tombstone
     },

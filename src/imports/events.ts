@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 import { type DecideSettings, decideEvent } from '../collect/decide.ts'
 import { serverEvent } from '../collect/server-event.ts'
 import type { ConsentSignal } from '../consent/standing.ts'
+import { MadeleineError } from '../core/errors.ts'
 import type { VisitorId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Store } from '../engine/store.ts'
@@ -12,10 +13,10 @@ import type { Event } from '../event/event.ts'
 import { makeBatches } from '../spool/batches.ts'
 import { eventLine, lineInBatch, NOTE_TABLES, signalLine } from '../spool/row.ts'
 import { readBytes } from './lines.ts'
-import { findPeople, isReference, type Person } from './people.ts'
+import { findPeople, type Person } from './people.ts'
 import { openPieces, weeksOf } from './pieces.ts'
 import { makeRejects, type Reject } from './rejects.ts'
-import { type FileRow, type Format, type Given, readRows } from './rows.ts'
+import { type FileRow, type Format, type Given, grouped, readRows } from './rows.ts'
 import { makeWaitingRows, type WaitingRows } from './waiting-rows.ts'
 
 export type ImportResult = {
@@ -50,11 +51,11 @@ function parseRow(given: Given, format: Format, person: Person, { settings, isOp
   if (given['ts'] === undefined || given['ts'] === null || given['ts'] === '') return { reason: 'invalid_field: ts is missing' }
   const form = format === 'csv' ? 'query' : 'json'
   const decision = decideEvent({ sender: 'import', form, given, referer: undefined, keyed: true, nowMs }, settings)
+  if (isOptedOut(visitor) && decision.kind !== 'refused') return { reason: 'opt_out' }
   if (decision.kind === 'drop')
     return decision.refused
       ? { reason: decision.reason, signal: { ...decision.refused, visitor, permissions: 0, receivers: [] } }
       : { reason: decision.reason }
-  if (isOptedOut(visitor)) return { reason: 'opt_out' }
   if (decision.kind === 'refused') return { reason: `${decision.reason}: ${decision.field} ${decision.message}` }
   return { event: serverEvent(decision, visitor) }
 }
@@ -68,7 +69,9 @@ async function contentHash(file: string, onBytes: (bytes: number) => void): Prom
 export async function importEvents(options: ImportOptions): Promise<ImportResult> {
   const { file, store, settings, now } = options
   const onBytes = options.onBytes ?? (() => {})
-  const pieces = await openPieces(store, await contentHash(file, onBytes), now)
+  const hash = await contentHash(file, onBytes)
+  const content = createHash('sha256')
+  const pieces = await openPieces(store, hash, now)
   const nextBatch = makeBatches(now)
   const nowMs = now()
   const rejects = makeRejects(options.rejectsPath)
@@ -134,26 +137,16 @@ export async function importEvents(options: ImportOptions): Promise<ImportResult
   }
 
   try {
-    // Partners' ids are looked up by the thousand, so rows wait for more of them; others are taken as they come, while they are young.
-    let waiting: FileRow[] = []
-    let waitingChars = 0
-    let form: Format = 'ndjson'
-    for await (const { rows, format } of readRows({ file, format: options.format, needed: ['visitor', 'ts'], onBytes })) {
-      form = format
-      if (waiting.length === 0 && !rows.some(({ given }) => isReference(given?.['visitor']))) {
-        await takeRows(rows, format)
-        continue
-      }
-      for (const row of rows) {
-        waiting.push(row)
-        waitingChars += row.chars
-      }
-      if (waiting.length < LIMITS.importGroupRows && waitingChars < LIMITS.importBlockBytes) continue
-      await takeRows(waiting, format)
-      waiting = []
-      waitingChars = 0
-    }
-    await takeRows(waiting, form)
+    const rows = readRows({
+      file,
+      format: options.format,
+      needed: ['visitor', 'ts'],
+      onBytes,
+      onContent: (bytes) => content.update(bytes),
+    })
+    for await (const group of grouped(rows)) await takeRows(group.rows, group.format)
+    // Before the last block is: what was stored would be taken for the content that was there at first.
+    if (content.digest('hex') !== hash) throw new MadeleineError('usage', `${file} was changed while it was imported`)
     await storeBlock()
     await storing
   } catch (error) {

@@ -12,7 +12,7 @@ export type Line = { readonly number: number; readonly text: string | undefined 
 export async function* readBytes(file: string, onBytes: (bytes: number) => void = () => {}): AsyncGenerator<Buffer> {
   const raw = createReadStream(file, { highWaterMark: 1 << 20 })
   raw.on('data', (chunk) => onBytes(chunk.length))
-  const stream = file.endsWith('.gz') ? raw.pipe(createGunzip()) : raw
+  const stream = file.endsWith('.gz') ? raw.pipe(createGunzip({ chunkSize: 1 << 20 })) : raw
   raw.on('error', (error) => stream.destroy(error))
   try {
     yield* stream as AsyncIterable<Buffer>

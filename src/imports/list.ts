@@ -8,7 +8,7 @@ import type { Store } from '../engine/store.ts'
 import type { ImportResult } from './events.ts'
 import { findPeople } from './people.ts'
 import { makeRejects } from './rejects.ts'
-import { type FileRow, readRows } from './rows.ts'
+import { type FileRow, grouped, readRows } from './rows.ts'
 
 export type ListImport = {
   readonly file: string
@@ -16,6 +16,7 @@ export type ListImport = {
   readonly list: AudienceId | undefined
   /** Why an id cannot be a list's; undefined where it can. */
   readonly refuse: (id: AudienceId) => string | undefined
+  readonly isOptedOut: (visitor: VisitorId) => boolean
   readonly store: Store
   readonly now: () => number
   readonly retentionMs: number
@@ -43,8 +44,23 @@ async function dropOld(store: Store, list: AudienceId, generation: number): Prom
     sql: 'SELECT DISTINCT generation FROM madeleine.list_members WHERE list = {list:String} AND generation < {generation:UInt64}',
     values: { list, generation },
   })
-  for (const { generation: gone } of old)
-    await store.run({ owner: 'imports.sweep', sql: `ALTER TABLE madeleine.list_members DROP PARTITION ${BigInt(gone)}` })
+  for (const { generation: gone } of old) {
+    // Two imports at once may have drawn the same number: then it is not this list's alone.
+    const [row] = await store.rows<{ lists: number }>({
+      owner: 'imports.sweep',
+      sql: 'SELECT uniqExact(list) AS lists FROM madeleine.list_members WHERE generation = {gone:UInt64}',
+      values: { gone },
+    })
+    await store.run(
+      row?.lists === 1
+        ? { owner: 'imports.sweep', sql: `ALTER TABLE madeleine.list_members DROP PARTITION ${BigInt(gone)}` }
+        : {
+            owner: 'imports.sweep',
+            sql: 'DELETE FROM madeleine.list_members WHERE list = {list:String} AND generation = {gone:UInt64}',
+            values: { list, gone },
+          },
+    )
+  }
 }
 
 type Incoming = { readonly generation: number; waiting: VisitorId[] }
@@ -97,6 +113,10 @@ export async function importList(options: ListImport): Promise<ImportResult> {
         reject(person.problem)
         continue
       }
+      if (options.isOptedOut(person.visitor)) {
+        reject('opt_out')
+        continue
+      }
       const list = listOf(row.given['list'])
       if (typeof list !== 'string') {
         reject(list.problem)
@@ -107,14 +127,14 @@ export async function importList(options: ListImport): Promise<ImportResult> {
       incoming.waiting.push(person.visitor)
       waiting++
     }
-    for (const [list, incoming] of lists)
-      if (incoming.waiting.length >= BLOCK_ROWS || waiting >= BLOCK_ROWS) await flush(list, incoming)
+    const isFull = waiting >= BLOCK_ROWS
+    for (const [list, incoming] of lists) if (isFull || incoming.waiting.length >= BLOCK_ROWS) await flush(list, incoming)
   }
 
   const needed = options.list === undefined ? ['visitor', 'list'] : ['visitor']
   const headless = options.list === undefined ? undefined : needed
   try {
-    for await (const { rows } of readRows({ file, format: 'csv', needed, headless, onBytes })) await takeRows(rows)
+    for await (const { rows } of grouped(readRows({ file, format: 'csv', needed, headless, onBytes }))) await takeRows(rows)
     for (const [list, incoming] of lists) await flush(list, incoming)
   } catch (error) {
     rejects.discard()
@@ -122,9 +142,9 @@ export async function importList(options: ListImport): Promise<ImportResult> {
   }
   if (read === 0) throw new MadeleineError('usage', `${file} holds no visitor: the list stays as it was`)
   // Nothing but rejects is the wrong file rather than an empty list.
-  const sizes = lists.size === 0 ? new Map<number, number>() : await readSizes(store, [...lists.values()])
+  const sizes = lists.size === 0 ? new Map<AudienceId, number>() : await readSizes(store, lists)
   const commits = [...lists].map(([list, own]) => {
-    const size = sizes.get(own.generation) ?? 0
+    const size = sizes.get(list) ?? 0
     return `${JSON.stringify({ list, generation: own.generation, size, at, expires })}\n`
   })
   if (commits.length > 0)
@@ -146,12 +166,13 @@ export async function importList(options: ListImport): Promise<ImportResult> {
   }
 }
 
-async function readSizes(store: Store, incoming: readonly Incoming[]): Promise<Map<number, number>> {
-  const rows = await store.rows<{ generation: number; n: number }>({
+async function readSizes(store: Store, lists: ReadonlyMap<AudienceId, Incoming>): Promise<Map<AudienceId, number>> {
+  const generations = [...lists.values()].map(({ generation }) => generation)
+  const rows = await store.rows<{ list: AudienceId; generation: number; n: number }>({
     owner: 'imports.count',
-    sql: `SELECT generation, uniqExact(visitor) AS n FROM madeleine.list_members
-          WHERE generation >= {first:UInt64} AND generation <= {last:UInt64} GROUP BY generation`,
-    values: { first: incoming[0]?.generation ?? 0, last: incoming.at(-1)?.generation ?? 0 },
+    sql: `SELECT list, generation, uniqExact(visitor) AS n FROM madeleine.list_members
+          WHERE generation >= {first:UInt64} AND generation <= {last:UInt64} GROUP BY list, generation`,
+    values: { first: generations[0] ?? 0, last: generations.at(-1) ?? 0 },
   })
-  return new Map(rows.map(({ generation, n }) => [generation, n]))
+  return new Map(rows.flatMap(({ list, generation, n }) => (lists.get(list)?.generation === generation ? [[list, n]] : [])))
 }

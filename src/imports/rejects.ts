@@ -19,12 +19,20 @@ export type Rejects = {
   discard(): void
 }
 
+const unwritable = (path: string, error: unknown): MadeleineError =>
+  new MadeleineError('usage', `the rejects cannot be written to ${path}: ${messageOf(error)}`, {
+    hint: 'name another place with --rejects',
+    cause: error,
+  })
+
 /** `path`: undefined where nobody wants a file. */
 export function makeRejects(path: string | undefined): Rejects {
   const listed: Reject[] = []
   let count = 0
   let fd: number | undefined
   let pending = ''
+  /** Two imports may write the same file; the last one's counts. */
+  const own = `${path}.${process.pid}.tmp`
   const flush = (): void => {
     if (fd !== undefined && pending !== '') writeSync(fd, pending)
     pending = ''
@@ -41,15 +49,12 @@ export function makeRejects(path: string | undefined): Rejects {
       try {
         if (fd === undefined) {
           mkdirSync(dirname(path), { recursive: true })
-          fd = openSync(`${path}.tmp`, 'w', 0o600)
+          fd = openSync(own, 'w', 0o600)
         }
         pending += `${JSON.stringify(reject)}\n`
         if (pending.length > 1 << 16) flush()
       } catch (error) {
-        throw new MadeleineError('usage', `the rejects cannot be written to ${path}: ${messageOf(error)}`, {
-          hint: 'name another place with --rejects',
-          cause: error,
-        })
+        throw unwritable(path, error)
       }
     },
     get count() {
@@ -57,16 +62,24 @@ export function makeRejects(path: string | undefined): Rejects {
     },
     listed,
     finish() {
-      if (path === undefined || fd === undefined) return undefined
-      flush()
-      close()
-      renameSync(`${path}.tmp`, path)
+      if (path === undefined) return undefined
+      if (fd === undefined) {
+        rmSync(path, { force: true }) // of an earlier import of the file, which had some
+        return undefined
+      }
+      try {
+        flush()
+        close()
+        renameSync(own, path)
+      } catch (error) {
+        throw unwritable(path, error)
+      }
       return path
     },
     discard() {
       if (fd === undefined) return
       close()
-      rmSync(`${path}.tmp`, { force: true })
+      rmSync(own, { force: true })
     },
   }
 }

@@ -4,6 +4,7 @@ import { MadeleineError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { makeCsvReader } from './csv.ts'
 import { type Line, readBytes, readLines } from './lines.ts'
+import { isReference } from './people.ts'
 
 export type Given = Readonly<Record<string, unknown>>
 
@@ -90,17 +91,26 @@ export type RowsOptions = {
   /** The columns of CSV whose first line names none. */
   readonly headless?: readonly string[] | undefined
   readonly onBytes?: ((bytes: number) => void) | undefined
+  /** Hears of the content, unpacked, as it is read. */
+  readonly onContent?: ((bytes: Buffer) => void) | undefined
 }
 
 /** A mark that some programs put before the first character. */
 const withoutMark = (line: Line): Line => (line.text?.startsWith('\uFEFF') ? { ...line, text: line.text.slice(1) } : line)
+
+async function* heard(pieces: AsyncIterable<Buffer>, hear: RowsOptions['onContent']): AsyncGenerator<Buffer> {
+  for await (const bytes of pieces) {
+    hear?.(bytes)
+    yield bytes
+  }
+}
 
 /** Rows as they come, many at a time, and the form in which their values are written. */
 export async function* readRows(options: RowsOptions): AsyncGenerator<{ format: Format; rows: FileRow[] }> {
   const { file, format, onBytes } = options
   let chosen = format
   let reader: Reader | undefined
-  for await (const chunk of readLines(readBytes(file, onBytes))) {
+  for await (const chunk of readLines(heard(readBytes(file, onBytes), options.onContent))) {
     const lines = chunk[0]?.number === 1 ? [withoutMark(chunk[0]), ...chunk.slice(1)] : chunk
     if (reader === undefined) {
       const first = lines.find((line) => !isBlank(line))
@@ -111,4 +121,29 @@ export async function* readRows(options: RowsOptions): AsyncGenerator<{ format: 
     yield { format: chosen ?? 'ndjson', rows: reader.take(lines) }
   }
   if (reader) yield { format: chosen ?? 'ndjson', rows: reader.end() }
+}
+
+type Rows = { readonly format: Format; readonly rows: FileRow[] }
+
+/** Rows that name visitors by partners' ids, thousands at a time, because those are looked up together; others as they come, while they are young. */
+export async function* grouped(pieces: AsyncIterable<Rows>): AsyncGenerator<Rows> {
+  let waiting: FileRow[] = []
+  let chars = 0
+  let last: Format = 'ndjson'
+  for await (const { rows, format } of pieces) {
+    last = format
+    if (waiting.length === 0 && !rows.some(({ given }) => isReference(given?.['visitor']))) {
+      yield { format, rows }
+      continue
+    }
+    for (const row of rows) {
+      waiting.push(row)
+      chars += row.chars
+    }
+    if (waiting.length < LIMITS.importGroupRows && chars < LIMITS.importBlockBytes) continue
+    yield { format, rows: waiting }
+    waiting = []
+    chars = 0
+  }
+  if (waiting.length > 0) yield { format: last, rows: waiting }
 }

@@ -9,8 +9,8 @@ import { messageOf, systemCode } from '../core/errors.ts'
 const EVERY_MS = 1_000
 /** A disk that takes longer is as good as none. */
 const PATIENCE_MS = 2_000
-/** A block of most file systems: less might fit where no event does. */
-const BYTES = Buffer.alloc(4_096, '\n')
+/** As much as a few beginnings of files: less might fit where no event does. */
+const BYTES = Buffer.alloc(65_536, '\n')
 
 async function tryWrite(path: string): Promise<string | undefined> {
   try {
@@ -30,7 +30,7 @@ async function tryWrite(path: string): Promise<string | undefined> {
 
 /** Resolves with what is wrong (`ENOSPC`), or undefined where a write succeeds. `monotonicMs` never goes back. */
 export function makeProbe(data: string, monotonicMs: () => number): () => Promise<string | undefined> {
-  const path = join(data, 'spool', `.probe-${process.pid}`)
+  const path = join(data, 'spool', '.probe') // one of a kind: what a killed process leaves is written over
   let last: { readonly atMs: number; readonly problem: Promise<string | undefined> } | undefined
   let isWriting = false
   return () => {

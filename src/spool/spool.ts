@@ -12,12 +12,15 @@
 //  7. A file leaves the spool only when the store has said yes, when files that hold all of it are on disk (refusal.ts), or into `aside/`.
 //  8. None of this asks what time it is: numbers only grow while a process lives, ages are of a clock that only grows, and two files of one number are still two.
 
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay, setImmediate as pause } from 'node:timers/promises'
 import type { ConsentSignal } from '../consent/standing.ts'
 import { MadeleineError, messageOf } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import { log } from '../core/log.ts'
 import type { Store } from '../engine/store.ts'
 import type { Event } from '../event/event.ts'
 import type { Order } from '../event/order.ts'
@@ -32,8 +35,8 @@ import { isNote, parseSpoolName, partitionOf } from './names.ts'
 import { type LeftFile, recoverSpool } from './recover.ts'
 import { eventLine, matchLine, parseOrderLine, parseTombstoneLine, signalLine, tombstoneLine } from './row.ts'
 import { checkLines, rowsOf } from './seal.ts'
-import { type ShipCounts, type Shipment, startShipper, type Wait, waitFor } from './shipper.ts'
-import { openWriter } from './writer.ts'
+import { type ShipCounts, type Shipment, type Shipper, startShipper, type Wait, waitFor } from './shipper.ts'
+import { openWriter, type SpoolWriter } from './writer.ts'
 
 export type SpoolNotes = {
   readonly signals: readonly ConsentSignal[]
@@ -55,7 +58,7 @@ export type Spool = {
   /** Everything appended so far is in the store when this resolves. */
   ship(): Promise<void>
   readonly counts: SpoolCounts
-  /** Why an event that is sent now would be refused; undefined where it would be taken. Where the last one was refused by the disk, the disk is tried. */
+  /** Why an event that is sent now would be refused, as far as can be known without writing. */
   refusal(): MadeleineError | undefined
   /** Opt-outs that were written down before and may not be in the store yet. */
   readonly leftTombstones: readonly Tombstone[]
@@ -94,22 +97,31 @@ export async function openSpool(options: {
     await ship()
     return ''
   })
-  const nextBatch = makeBatches(now, parts.writer)
-  const left = recoverSpool(directory)
-  const leftTombstones = (await Promise.all(left.map(({ file }) => readTombstones(directory, file)))).flat()
-  if (onLeftOrder) for (const { file } of left) await readOrders(directory, file, onLeftOrder)
-  const shipper = startShipper({ directory, store, nextBatch, prepare, wait })
+  let left: LeftFile[]
+  let leftTombstones: Tombstone[]
+  let writer: SpoolWriter
+  let shipper: Shipper
+  try {
+    const nextBatch = makeBatches(now, parts.writer)
+    left = recoverSpool(directory)
+    leftTombstones = await readTombstones(directory, left)
+    if (onLeftOrder) await readOrders(directory, left, onLeftOrder)
+    writer = openWriter({
+      directory,
+      nextBatch,
+      sync,
+      maxBytes,
+      disk,
+      elapsed,
+      readyBytes: () => shipper.counts.bytesWaiting,
+      onReady: ({ name, bytes, openedMs }) => shipper.add({ file: name, bytes, sinceMs: openedMs, maybeSent: false }),
+    })
+    shipper = startShipper({ directory, store, nextBatch, prepare, wait })
+  } catch (error) {
+    await claim.release() // a process that cannot write must neither keep the directory nor stay for its socket's sake
+    throw error
+  }
   for (const shipment of leftShipments(left, now(), elapsed())) shipper.add(shipment)
-  const writer = openWriter({
-    directory,
-    nextBatch,
-    sync,
-    maxBytes,
-    disk,
-    elapsed,
-    readyBytes: () => shipper.counts.bytesWaiting,
-    onReady: ({ name, bytes, openedMs }) => shipper.add({ file: name, bytes, sinceMs: openedMs, maybeSent: false }),
-  })
   ship = async () => {
     await writer.rotate()
     await shipper.drain()
@@ -132,7 +144,7 @@ export async function openSpool(options: {
         appendsRefused: writer.counts.refused,
       }
     },
-    refusal: () => writer.refusal() ?? (writer.counts.failedInARow > 0 ? tryDisk(directory) : undefined),
+    refusal: () => writer.refusal(),
     leftTombstones,
     expireAside: (untilMs) => expireAside(directory, untilMs),
     async close(withinMs) {
@@ -146,41 +158,38 @@ export async function openSpool(options: {
   }
 }
 
-const PROBE = Buffer.alloc(64 * 1024)
-
-/** Whether the disk takes a few more files' beginnings. */
-function tryDisk(directory: string): MadeleineError | undefined {
-  const path = join(directory, 'probe.tmp')
+/** The whole lines of a left file; none where it cannot be read, which the shipper meets again and tells. */
+async function readLeft(directory: string, file: string, isWanted: (bytes: Buffer) => boolean = () => true): Promise<string[]> {
+  const name = parseSpoolName(file)
+  if (!name) return []
   try {
-    writeFileSync(path, PROBE)
-    return undefined
+    const bytes = await readFile(join(directory, file))
+    return isWanted(bytes) ? rowsOf((await checkLines(bytes, name, pause)).lines) : []
   } catch (error) {
-    return new MadeleineError('spool_failed', `the spool cannot be written: ${messageOf(error)}`, {
-      hint: 'check the disk of MADELEINE_DATA',
-      retry: true,
-    })
-  } finally {
-    rmSync(path, { force: true })
+    log.error({ file, err: messageOf(error) }, 'a spool file could not be read at the start')
+    return []
   }
 }
 
-/** Damaged lines are set aside, and told of, when the file is shipped. */
-async function readTombstones(directory: string, file: string): Promise<Tombstone[]> {
-  const name = parseSpoolName(file)
-  if (name?.partition !== 'tombstones') return []
-  const { lines } = await checkLines(readFileSync(join(directory, file)), name, pause)
-  return rowsOf(lines).flatMap((line) => parseTombstoneLine(line) ?? [])
+async function readTombstones(directory: string, left: readonly LeftFile[]): Promise<Tombstone[]> {
+  const found: Tombstone[] = []
+  for (const { file } of left)
+    if (parseSpoolName(file)?.partition === 'tombstones')
+      for (const line of await readLeft(directory, file)) found.push(...[parseTombstoneLine(line) ?? []].flat())
+  return found
 }
 
-async function readOrders(directory: string, file: string, onOrder: (order: Order) => void): Promise<void> {
-  const name = parseSpoolName(file)
-  if (!name || isNote(name.partition)) return
-  const bytes = readFileSync(join(directory, file))
-  if (!bytes.includes('"event":"conversion"')) return // most files hold none, and a store that was away leaves many
-  const { lines } = await checkLines(bytes, name, pause)
-  for (const line of rowsOf(lines)) {
-    const order = parseOrderLine(line)
-    if (order) onOrder(order)
+/** Of the newest files: after a long outage of the store there may be many, and nobody is answered before. Those of the others are known when they are stored. */
+async function readOrders(directory: string, left: readonly LeftFile[], onOrder: (order: Order) => void): Promise<void> {
+  let budget: number = LIMITS.ordersReadBytes
+  for (const { file, bytes } of left.toReversed()) {
+    if (isNote(parseSpoolName(file)?.partition ?? '')) continue
+    budget -= bytes
+    if (budget < 0) return
+    for (const line of await readLeft(directory, file, (read) => read.includes('"event":"conversion"'))) {
+      const order = parseOrderLine(line)
+      if (order) onOrder(order)
+    }
   }
 }
 

@@ -2,12 +2,10 @@
 // answered. A match is durable before `/setuid` says yes.
 
 import type { Context, Hono } from 'hono'
-import { type CollectorParts, corsHeaders, NOT_CACHED, preflightHeaders } from '../collect/answer.ts'
+import { type CollectorParts, corsHeaders, NOT_CACHED, preflightHeaders, refusedBySpool } from '../collect/answer.ts'
 import type { Env } from '../collect/app.ts'
 import { parseQuery, readBodyText } from '../collect/body.ts'
-import { messageOf } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import { log } from '../core/log.ts'
 import { idForPartner } from '../identity/partner-id.ts'
 import { ownOrigin } from './address.ts'
 import { OMISSION_WORDS, parseCookieSync } from './cookie-sync.ts'
@@ -66,7 +64,7 @@ export function addSyncRoutes(app: Hono<Env>, parts: CollectorParts, syncing: Sy
       const match = { tsMs: nowMs, visitor, partner: partner.key, partnerId: uid }
       if (visitor) await spool.append([], { signals: [], matches: [{ ...match, visitor }] })
     } catch (error) {
-      log.error({ err: messageOf(error) }, 'a match refused: the spool cannot be written')
+      refusedBySpool(counts, error, nowMs)
       tell(partner, 'failed')
       return c.text('the match could not be made durable; send it again\n', 503, NOT_CACHED)
     }

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
 import { openPlaces, trustedProxies } from '../collect/address.ts'
 import type { CollectorParts } from '../collect/answer.ts'
 import { makeCollector } from '../collect/collector.ts'
@@ -43,6 +44,25 @@ const EXPIRE_EVERY_MS = 3_600_000
 /** A stop has 10 seconds, most of them for the spool. */
 const SEGMENTER_CLOSE_MS = 1_000
 
+/** A server that takes questions and answers none is as good as away. */
+const START_PATIENCE_MS = 10_000
+
+async function soon(work: Promise<void>): Promise<void> {
+  work.catch(() => {}) // also where it fails after nobody waits for it any more
+  const over = new AbortController()
+  const late = delay(START_PATIENCE_MS, undefined, { signal: over.signal }).then(() => {
+    throw new MadeleineError('store_unreachable', `ClickHouse has not answered for ${START_PATIENCE_MS / 1_000} s`, {
+      retry: true,
+    })
+  })
+  try {
+    await Promise.race([work, late])
+  } finally {
+    over.abort()
+    late.catch(() => {})
+  }
+}
+
 /**
  * Claims the directory first: whoever is refused has changed nothing. A ClickHouse server that is away does not keep the collector from starting: events
  * wait in the spool until it is back.
@@ -50,11 +70,19 @@ const SEGMENTER_CLOSE_MS = 1_000
 export async function openCollector(environment: Environment, settings: Settings): Promise<Collector> {
   const { store, reach } = watchReach(openDataStore(environment), now)
   let isPrepared = false
-  const prepare = async (): Promise<void> => {
-    if (isPrepared) return
+  let preparing: Promise<void> | undefined
+  async function prepareNow(): Promise<void> {
     await migrate(store)
     await applyDurability(store, settings.spool.sync !== 'never')
     isPrepared = true
+  }
+  /** Once, and again where it failed; the shipper asks for it too. */
+  const prepare = async (): Promise<void> => {
+    if (isPrepared) return
+    preparing ??= prepareNow().finally(() => {
+      preparing = undefined
+    })
+    await preparing
   }
   let spool: Spool | undefined
   let share: TombstoneShare | undefined
@@ -65,9 +93,9 @@ export async function openCollector(environment: Environment, settings: Settings
   const locate = openPlaces(settings.geoDatabase, trusted)
   try {
     spool = await openSpool({ data: environment.data, store, now, prepare, onLeftOrder: orders.remember, ...settings.spool })
-    await prepare().catch((error: unknown) => {
-      if (environment.clickhouseUrl === undefined || !(error instanceof MadeleineError && error.code === 'store_unreachable'))
-        throw error
+    const isServer = environment.clickhouseUrl !== undefined
+    await (isServer ? soon(prepare()) : prepare()).catch((error: unknown) => {
+      if (!isServer || !(error instanceof MadeleineError && error.code === 'store_unreachable')) throw error
       log.warn('ClickHouse does not answer: events wait in the spool until it does')
     })
     const opened = spool
@@ -75,7 +103,7 @@ export async function openCollector(environment: Environment, settings: Settings
     const shared = shareTombstones({ tombstones, store, redisUrl: environment.redisUrl, now })
     share = shared
     if (isPrepared)
-      await shared.load().catch((error: unknown) => log.warn({ cause: causeOf(error) }, 'opt-outs cannot be read yet'))
+      await soon(shared.load()).catch((error: unknown) => log.warn({ cause: causeOf(error) }, 'opt-outs cannot be read yet'))
     tombstones.load(opened.leftTombstones, now())
     const knownOrders = followKnownOrders({ orders, store, retentionMs: settings.retentionMs, now })
     watching.push(knownOrders)

@@ -4,6 +4,7 @@ import { expect, it } from 'vitest'
 import { withoutKnown } from '../../src/collect/answer.ts'
 import { makeOrders } from '../../src/collect/orders.ts'
 import { DAY_MS } from '../../src/core/duration.ts'
+import { LIMITS } from '../../src/core/limits.ts'
 import type { Order } from '../../src/event/order.ts'
 import { anEvent } from '../support/events.ts'
 
@@ -107,4 +108,15 @@ it('of a hit the known orders are dropped by their reason, everything else stays
   reservation.release()
   const alone = { ...hit, events: [conversion('known')], decisions: hit.decisions.slice(0, 1) }
   expect(withoutKnown(alone, await orders.reserve([order('known', 'news')], now))).toMatchObject({ events: [], setCookies: [] })
+})
+
+it('bounds how many wait for one that another has in hand; all that wait are answered', async () => {
+  const orders = makeOrders(30 * DAY_MS)
+  const first = await orders.reserve([order('a')], now)
+  const waiting = Array.from({ length: LIMITS.ordersWaiting }, () => orders.reserve([order('a')], now))
+  await expect(orders.reserve([order('a')], now)).rejects.toMatchObject({ code: 'spool_failed', retry: true })
+  expect(await accepted(orders, [order('b')])).toEqual([true])
+  first.confirm()
+  expect(new Set((await Promise.all(waiting)).map(({ isNew }) => isNew[0]))).toEqual(new Set([false]))
+  expect(await accepted(orders, [order('a')])).toEqual([false])
 })

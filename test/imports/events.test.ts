@@ -156,6 +156,82 @@ describe('an import of events', () => {
   })
 })
 
+describe('an import that is not alone, or was cut off', () => {
+  const only = (...ids: string[]) => ({ ...settings, sources: new Map([...sources, ...sourcesOf(ids.map((id) => ({ id })))]) })
+  const importAs = (path: string, known: typeof settings, store: Store = scratch.store) =>
+    importEvents({ file: path, store, settings: known, isOptedOut: () => false, now })
+  /** Each visitor's rows. */
+  const counted = async () =>
+    scratch.store.rows<{ n: number }>({
+      owner: 'test',
+      sql: 'SELECT count() AS n FROM madeleine.events WHERE event = {event:String} GROUP BY visitor ORDER BY visitor',
+      values: { event },
+    })
+  const dyingAt = (statement: number, isAfter: boolean): Store => {
+    let left = statement
+    return {
+      ...scratch.store,
+      async insertLines(insert) {
+        if (left-- <= 0 && !isAfter) throw new StoreRefused(999, 'killed')
+        await scratch.store.insertLines(insert)
+        if (left < 0) throw new StoreRefused(999, 'killed after it was stored')
+      },
+    }
+  }
+
+  it('loses no row that was announced, rejected at the second run and good at the third', async () => {
+    const path = file([row(1), row(2), row(3, { source: 'later' }), row(4, { source: 'later' })])
+    await expect(importAs(path, only('later'), dyingAt(1, false))).rejects.toThrow('killed')
+    expect(await importAs(path, settings)).toMatchObject({ stored: 2, rejected: 2 })
+    expect(await importAs(path, only('later'))).toMatchObject({ stored: 2, duplicates: 2, rejected: 0 })
+    expect(await counted()).toEqual(Array(4).fill({ n: 1 }))
+  })
+
+  it('beside another one that takes more of the file loses none of it', async () => {
+    const path = file([row(1), row(2), row(3, { source: 'later' }), row(50, { source: 'later' })])
+    const both = await Promise.all([importAs(path, settings), importAs(path, only('later'))])
+    expect(both.map(({ stored, duplicates }) => stored + duplicates)).toEqual([2, 4])
+    expect(await importAs(path, only('later'))).toMatchObject({ rejected: 0 })
+    expect(await counted()).toEqual(Array(4).fill({ n: 1 }))
+  })
+
+  it('two at once, each cut off anywhere, and a third: every row once', async () => {
+    for (let trial = 0; trial < 24; trial++) {
+      event = `cut_${files}_${trial}`
+      const path = file(
+        [row(1), row(2), row(3, { source: 'later' }), row(40), row(41, { source: 'later' })],
+        `cut-${trial}.ndjson`,
+      )
+      const first = importAs(path, trial % 3 === 0 ? settings : only('later'), dyingAt(trial % 5, trial % 2 === 0))
+      const second = importAs(path, trial % 4 === 1 ? settings : only('later'), dyingAt((trial * 3) % 7, trial % 3 === 1))
+      await Promise.allSettled([first, second])
+      expect(await importAs(path, only('later')), `trial ${trial}`).toMatchObject({ rejected: 0 })
+      expect(
+        (await counted()).map(({ n }) => n),
+        `trial ${trial}`,
+      ).toEqual(Array(5).fill(1))
+    }
+  })
+
+  it('of a file that changes under it fails, and says so', async () => {
+    const path = file(Array.from({ length: 10 }, (_, n) => row(n + 1)))
+    let isFirst = true
+    const changing = importEvents({
+      file: path,
+      store: scratch.store,
+      settings,
+      isOptedOut: () => false,
+      now() {
+        if (isFirst) file([row(1), row(2, { device: 'tv' })])
+        isFirst = false
+        return Date.now()
+      },
+    })
+    await expect(changing).rejects.toThrow('was changed while it was imported')
+    expect(await counted()).toEqual([])
+  })
+})
+
 it('blocks are cut as the engine cuts its partitions, on every day', async () => {
   const days = await scratch.store.rows<{ ts: number; weeks: number }>({
     owner: 'test',

@@ -1,6 +1,6 @@
 // Files that name visitors by a partner's id, CSV, and lists of several in one file, against a real engine.
 
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { DAY_MS, RETENTION_MAX_MS } from '../../src/core/duration.ts'
@@ -47,8 +47,9 @@ const matches = (lines: readonly string[], partner = 'ttd', optedOut?: VisitorId
     isOptedOut: (id) => id === optedOut,
     now,
   })
-const list = (lines: readonly string[], id?: string, keepMs = RETENTION_MAX_MS) =>
+const list = (lines: readonly string[], id?: string, keepMs = RETENTION_MAX_MS, optedOut?: VisitorId) =>
   importList({
+    isOptedOut: (one) => one === optedOut,
     file: write('list.csv', lines),
     list: id as AudienceId | undefined,
     refuse: (one) => (one === 'taken' ? 'is a segment' : undefined),
@@ -105,7 +106,7 @@ describe('CSV', () => {
     ])
     const headless = write('headless.csv', [`${visitorNumber(1)},${at},crm`])
     await expect(events(headless)).rejects.toMatchObject({ code: 'usage', message: expect.stringContaining('`visitor`, `ts`') })
-    expect(existsSync(`${rejectsPath()}.tmp`)).toBe(false)
+    expect(readdirSync(scratch.directory).filter((name) => name.endsWith('.tmp'))).toEqual([])
     const twice = write('twice.csv', ['visitor,ts,source,source', `${visitorNumber(1)},${at},crm,crm`])
     await expect(events(twice)).rejects.toThrow('`source` is there twice')
   })
@@ -156,6 +157,14 @@ describe("partners' ids", () => {
     expect(await list(['partner:ttd:b', 'partner:ttd:nobody'], 'from-ttd')).toMatchObject({ stored: 1, rejected: 1 })
   })
 
+  it('are looked up by the thousand', async () => {
+    const ids = Array.from({ length: 5_000 }, (_, n) => `4f5e9b2c-1111-4222-8333-${String(n).padStart(12, '0')}`)
+    await matches(ids.map((id, n) => `${visitorNumber(1_000 + n)},${id}`))
+    const rowsOfThem = ids.map((id) => JSON.stringify({ visitor: `partner:ttd:${id}`, ts: at, source: 'crm', event: 'many' }))
+    expect(await events(write('many.ndjson', rowsOfThem))).toMatchObject({ stored: 5_000, rejected: 0 })
+    expect(await rows(`SELECT uniqExact(visitor) AS n FROM madeleine.events WHERE event = 'many'`)).toEqual([{ n: 5_000 }])
+  })
+
   it('of a visitor who opted out name nobody any more', async () => {
     await matches([`${visitorNumber(8)},h`])
     const path = write('out.ndjson', [JSON.stringify({ visitor: 'partner:ttd:h', ts: at, source: 'crm', event: 'gone' })])
@@ -183,6 +192,25 @@ describe('lists', () => {
     await list([visitorNumber(1)], 'kept')
     expect(await list(['nobody', 'nothing'], 'kept')).toMatchObject({ stored: 0, rejected: 2 })
     expect(await members('kept')).toEqual([visitorNumber(1)])
+  })
+
+  it('hold nobody who opted out', async () => {
+    const result = await list([visitorNumber(1), visitorNumber(2)], 'mixed', RETENTION_MAX_MS, visitorNumber(2))
+    expect(result).toMatchObject({ stored: 1, rejects: [{ line: 2, reason: 'opt_out' }] })
+    expect(await members('mixed')).toEqual([visitorNumber(1)])
+  })
+
+  it('that drew the same number at once do not end each other', async () => {
+    const at = Date.now()
+    const rows = ['one', 'other'].map(
+      (id, n) => `${JSON.stringify({ list: id, generation: at, visitor: visitorNumber(n), at })}\n`,
+    )
+    const insert = (into: string, lines: string) => scratch.store.insertLines({ owner: 'test', into, lines: Buffer.from(lines) })
+    await insert('madeleine.list_members (list, generation, visitor, at)', rows.join(''))
+    const done = ['one', 'other'].map((id) => `${JSON.stringify({ list: id, generation: at, size: 1, at })}\n`)
+    await insert('madeleine.list_imports (list, generation, size, at)', done.join(''))
+    await list([visitorNumber(5)], 'one')
+    expect([await members('one'), await members('other')]).toEqual([[visitorNumber(5)], [visitorNumber(1)]])
   })
 
   it('end when they say so, and an older import does not come back', async () => {

@@ -1,6 +1,8 @@
 // What an operator is told of a running server: /metrics, /readyz, sources that have gone silent.
 
+import { once } from 'node:events'
 import { mkdirSync, readFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { parse } from 'yaml'
@@ -108,6 +110,22 @@ it('/readyz stays yes while the store is away, because events wait in the spool,
     await server.stop()
     await clickhouse.stop()
     project.remove()
+  }
+})
+
+it('a ClickHouse that takes questions and answers none does not keep the collector from starting', async () => {
+  const silent = createServer((socket) => socket.resume().on('error', () => {}))
+  silent.listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  try {
+    const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`
+    const work = async (server: Serving) => {
+      expect(await hitPixel(server, { source: 'site' })).toMatchObject({ status: 200, visitor: expect.any(String) })
+      expect(await readyz(server)).toMatchObject({ status: 200, checks: { spool: { ok: true }, store: { ok: false } } })
+    }
+    await withServe(OPEN_CONFIG, work, { CLICKHOUSE_URL: url })
+  } finally {
+    silent.close()
   }
 })
 
