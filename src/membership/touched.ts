@@ -8,7 +8,7 @@ import { makeDecide } from '../rules/many.ts'
 import { planAudiences } from '../rules/plan.ts'
 import type { Audience } from './pass.ts'
 import { crowdedVerdicts, type TouchedMoment, type Verdict, verdictOf } from './verdict.ts'
-import { readExtent, readVisitors } from './visitor.ts'
+import { type Kept, readExtent, readVisitors } from './visitor.ts'
 
 /** A membership that ends sooner is written again with its later end. */
 export const renewedBeforeMs = (retentionMs: number): number => Math.min(7 * DAY_MS, retentionMs / 4)
@@ -17,6 +17,10 @@ export const LEFT_OUTLIVES_MS = 6 * HOUR_MS
 
 /** Visitors of one statement: the more, the more of them share what is unpacked; and the later the first of them is decided. */
 const VISITORS_AT_ONCE = 1_000
+/** Fewer where they have many events, which are all in memory at once, at some 700 bytes each; as many as the last ones' events say. */
+const EVENTS_AT_ONCE = 150_000
+const VISITORS_AT_FIRST = 250
+const VISITORS_AT_LEAST = 25
 /** Statements under way beside the one whose visitors are decided. */
 const READS_AT_ONCE = 2
 const PAUSE_EVERY = 25
@@ -108,6 +112,13 @@ function makeChanges(audiences: readonly Audience[], { atMs, retentionMs }: Touc
   }
 }
 
+function sizeAfter(histories: ReadonlyMap<VisitorId, Kept>): number {
+  let events = 0
+  for (const own of histories.values()) events += own.history.length
+  const fitting = Math.floor((EVENTS_AT_ONCE * histories.size) / Math.max(1, events))
+  return Math.min(VISITORS_AT_ONCE, Math.max(VISITORS_AT_LEAST, fitting))
+}
+
 export type Looker = {
   /** In the order of the visitors, a part at a time: against everything that is written, or what was up to a tick. */
   changes(store: Store, visitors: readonly VisitorId[], moment: TouchedMoment, upToTick?: number): AsyncGenerator<Changed>
@@ -117,6 +128,7 @@ export type Looker = {
 export function makeLooker(audiences: readonly Audience[]): Looker {
   const plan = planAudiences(audiences)
   const decide = makeDecide(plan)
+  let atOnce = VISITORS_AT_FIRST
   const wanted = { columns: decide.columns, lists: decide.asksLists, most: CROWDED_EVENTS }
 
   async function verdictsOf(
@@ -143,7 +155,7 @@ export function makeLooker(audiences: readonly Audience[]): Looker {
       const changesOf = makeChanges(audiences, moment)
       const kept = { nowMs: moment.atMs, retentionMs: moment.retentionMs }
       const read = (first: number) => {
-        const some = visitors.slice(first, first + VISITORS_AT_ONCE)
+        const some = visitors.slice(first, first + atOnce)
         const both = Promise.all([readVisitors(store, some, kept, wanted), readHeld(store, some, upToTick)])
         both.catch(() => {}) // told where it is waited for
         return both
@@ -152,10 +164,11 @@ export function makeLooker(audiences: readonly Audience[]): Looker {
       const reading: ReturnType<typeof read>[] = []
       let asked = 0
       const ask = (): void => {
-        for (; reading.length < READS_AT_ONCE && asked < visitors.length; asked += VISITORS_AT_ONCE) reading.push(read(asked))
+        for (; reading.length < READS_AT_ONCE && asked < visitors.length; asked += atOnce) reading.push(read(asked))
       }
       for (ask(); reading.length > 0; ) {
         const [histories, held] = await (reading.shift() as ReturnType<typeof read>)
+        atOnce = sizeAfter(histories)
         ask()
         const crowded = [...histories].flatMap(([id, { isCrowded }]) => (isCrowded ? [id] : []))
         const verdicts = await verdictsOf(store, crowded, moment)
