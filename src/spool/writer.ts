@@ -34,7 +34,7 @@ export type SpoolWriter = {
   readonly oldestMs: number | undefined
   /** Why an append would be refused now; as far as can be known without writing. */
   refusal(): MadeleineError | undefined
-  readonly counts: { refused: number; failedInARow: number }
+  readonly counts: { refused: number }
 }
 
 export type WriterOptions = {
@@ -74,7 +74,7 @@ export function openWriter(options: WriterOptions): SpoolWriter {
     },
   })
   const files = makeFiles({ directory, nextBatch, elapsed, syncs: () => syncs, onReady })
-  const counts = { refused: 0, failedInARow: 0 }
+  const counts = { refused: 0 }
   let waiting: Waiter[] = []
   /** Of appends that are not answered yet. */
   let heldBytes = 0
@@ -86,7 +86,6 @@ export function openWriter(options: WriterOptions): SpoolWriter {
   const afterRound: (() => void)[] = []
 
   function acknowledge(touched: readonly OpenFile[], waiters: readonly Waiter[]): void {
-    counts.failedInARow = 0
     for (const file of touched) files.acknowledge(file)
     for (const waiter of waiters) {
       heldBytes -= waiter.size
@@ -102,7 +101,6 @@ export function openWriter(options: WriterOptions): SpoolWriter {
   }
 
   function refuse(waiters: readonly Waiter[], error: unknown): void {
-    counts.failedInARow++
     counts.refused += waiters.length
     const failure = failed(`the spool cannot be written: ${messageOf(error)}`, 'check the disk of MADELEINE_DATA', error)
     tell(failure)
