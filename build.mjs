@@ -8,6 +8,7 @@ const main = await build({
     main: 'src/main.ts',
     'engine-process': 'src/engine/process.ts',
     'segmenter-thread': 'src/commands/segmenter-thread.ts',
+    'trainer-thread': 'src/commands/trainer-thread.ts',
   },
   outdir: 'dist',
   bundle: true,

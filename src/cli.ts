@@ -86,7 +86,8 @@ export async function run(argv: readonly string[]): Promise<number> {
     )
   command('members <id...>', "an audience's members")
     .option('--as-of <time>', "today's rules on the events up to a moment")
-    .action(async (ids: string[], flags: Flags & { asOf?: string }) =>
+    .option('--scores', "of lookalikes, each member's score, the best first")
+    .action(async (ids: string[], flags: import('./commands/members.ts').MembersFlags) =>
       finish(await (await import('./commands/members.ts')).members(ids, flags), flags),
     )
   command('estimate [id]', 'the size of a rule, exact or with an interval, within a second')
@@ -129,6 +130,16 @@ export async function run(argv: readonly string[]): Promise<number> {
     .option('--data <dir>', 'data directory (MADELEINE_DATA, ./data)')
     .option('--json', 'one JSON document on standard output')
     .action(async (flags: Flags) => finish(await (await import('./commands/report-fields.ts')).reportFieldsCommand(flags), flags))
+  reports
+    .command('lookalike <id>')
+    .description('how well a lookalike finds those of its seed whom its model has not seen, and by what')
+    .exitOverride()
+    .option('--config <dir>', 'configuration directory (MADELEINE_CONFIG, ./config)')
+    .option('--data <dir>', 'data directory (MADELEINE_DATA, ./data)')
+    .option('--json', 'one JSON document on standard output')
+    .action(async (id: string, flags: Flags) =>
+      finish(await (await import('./commands/report-lookalike.ts')).reportLookalike(id, flags), flags),
+    )
 
   try {
     await program.parseAsync(argv as string[])

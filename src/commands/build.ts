@@ -1,8 +1,9 @@
 import { MadeleineError } from '../core/errors.ts'
 import { isoOf } from '../core/time.ts'
 import { type BuildResult, verifyMembers } from '../membership/build.ts'
-import { audiencesOf, readImportedLists } from '../membership/lists.ts'
-import { build as buildMembers, withEvents } from '../wire/store.ts'
+import { audiencesOf, readKept } from '../membership/lists.ts'
+import { build as buildMembers } from '../wire/build.ts'
+import { withEvents } from '../wire/store.ts'
 import { type Context, type Flags, readContext } from './context.ts'
 import { type Outcome, table } from './output.ts'
 import { shareProgress } from './progress.ts'
@@ -44,7 +45,7 @@ function built({ asOfMs, audiences }: BuildResult): Outcome {
 async function verify({ environment, settings }: Context): Promise<Outcome> {
   const { retentionMs, memoryBytes } = settings
   const { asOfMs, audiences, differences } = await withEvents(environment, async (store) => {
-    const { known } = audiencesOf(settings, await readImportedLists(store))
+    const { known } = audiencesOf(settings, await readKept(store))
     const progress = shareProgress('verifying')
     const options = { known, retentionMs, limits: { memoryBytes }, onShare: progress.share }
     return verifyMembers(store, options).finally(progress.done)

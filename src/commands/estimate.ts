@@ -2,7 +2,7 @@ import { MadeleineError } from '../core/errors.ts'
 import { isoOf } from '../core/time.ts'
 import { type Estimate, estimateSizes } from '../insight/estimate.ts'
 import { chooseAudiences } from '../membership/build.ts'
-import { audiencesOf, readImportedLists } from '../membership/lists.ts'
+import { audiencesOf, readKept } from '../membership/lists.ts'
 import { readEnvironment } from '../settings/environment.ts'
 import { shownPath } from '../settings/files.ts'
 import { loadSettings } from '../settings/load.ts'
@@ -36,7 +36,7 @@ export async function estimate(id: string | undefined, flags: Flags & { readonly
   if (file !== undefined && drafted.length === 0) throw new MadeleineError('usage', `${file} defines no segment`)
   const { retentionMs, memoryBytes, minimumReport } = settings
   const estimates = await withEvents(environment, async (store) => {
-    const { known } = audiencesOf(settings, await readImportedLists(store))
+    const { known } = audiencesOf(settings, await readKept(store))
     const ids = id === undefined ? drafted.map((segment) => segment.id) : [id]
     const limits = { memoryBytes }
     return estimateSizes(store, chooseAudiences(known, ids), { retentionMs, nowMs: now(), minimumReport, limits })

@@ -1,6 +1,6 @@
 import { exportAudiences } from '../activate/export.ts'
 import { MadeleineError } from '../core/errors.ts'
-import { audiencesOf, readImportedLists } from '../membership/lists.ts'
+import { audiencesOf, readKept } from '../membership/lists.ts'
 import { now, withMembers } from '../wire/store.ts'
 import { type Flags, readContext } from './context.ts'
 import { type Outcome, table } from './output.ts'
@@ -19,7 +19,7 @@ export async function exportDestinations(
   const done = await withMembers(environment, async (store) =>
     exportAudiences({
       store,
-      known: audiencesOf(settings, await readImportedLists(store)).known,
+      known: audiencesOf(settings, await readKept(store)).known,
       destinations,
       data: environment.data,
       retentionMs: settings.retentionMs,

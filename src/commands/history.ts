@@ -10,7 +10,7 @@ import {
   type VisitorHistory,
 } from '../insight/history.ts'
 import { chooseAudiences } from '../membership/build.ts'
-import { audiencesOf, readImportedLists } from '../membership/lists.ts'
+import { audiencesOf, readKept } from '../membership/lists.ts'
 import { now, withMembers } from '../wire/store.ts'
 import { type Flags, readContext } from './context.ts'
 import { type Outcome, table } from './output.ts'
@@ -81,7 +81,7 @@ export async function history(text: string, flags: Flags & { readonly since?: st
       hint: 'ISO 8601 with a zone, such as 2026-11-21T12:00:00Z',
     })
   return withMembers(environment, async (store) => {
-    const { known } = audiencesOf(settings, await readImportedLists(store))
+    const { known } = audiencesOf(settings, await readKept(store))
     const options = { known, retentionMs: settings.retentionMs, nowMs: now(), sinceMs }
     const id = text as AudienceId // one that the configuration or the log knows, or none
     const visitor = parseVisitorId(text)

@@ -23,6 +23,7 @@ export async function importListFile(file: string, flags: ListFlags): Promise<Ou
   const { retentionMs } = settings
   const refuse = (id: AudienceId): string | undefined => {
     if (settings.nodes.has(id)) return `\`${id}\` is a node of the audience taxonomy: audiences share one set of ids`
+    if (settings.lookalikes.has(id)) return `\`${id}\` is a lookalike: audiences share one set of ids`
     return settings.segments.has(id) ? `\`${id}\` is a segment: audiences share one set of ids` : undefined
   }
   const list = flags.list === undefined ? undefined : parseAudienceId(flags.list)

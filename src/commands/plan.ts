@@ -1,7 +1,8 @@
 import { MadeleineError } from '../core/errors.ts'
 import { isoOf } from '../core/time.ts'
+import { withPreview } from '../lookalike/preview.ts'
 import { chooseAudiences, previewBuild } from '../membership/build.ts'
-import { audiencesOf, readImportedLists } from '../membership/lists.ts'
+import { audiencesOf, readKept } from '../membership/lists.ts'
 import type { Refreshed } from '../membership/refresh.ts'
 import { now, withEvents } from '../wire/store.ts'
 import { type Flags, readContext } from './context.ts'
@@ -37,19 +38,20 @@ export async function plan(ids: readonly string[], flags: PlanFlags): Promise<Ou
   const { retentionMs, memoryBytes, budgetSeconds } = settings
   brokenLimits([], flags) // a flag that cannot be read is told before the work
   const { asOfMs, audiences } = await withEvents(environment, async (store) => {
-    const { known, usual } = audiencesOf(settings, await readImportedLists(store))
+    const { known, usual } = audiencesOf(settings, await readKept(store))
     const chosen = chooseAudiences(known, ids, usual)
     const progress = shareProgress('planning')
-    const options = {
-      known,
-      audiences: chosen,
-      retentionMs,
-      now,
-      limits: { memoryBytes },
-      budgetSeconds,
-      onShare: progress.share,
-    }
-    return previewBuild(store, options).finally(progress.done)
+    const limits = { memoryBytes }
+    // As a build: lookalikes that nobody asked for are not trained.
+    const lookalikes = new Map([...settings.lookalikes].filter(([id]) => ids.length === 0 || ids.includes(id)))
+    const training = { taxonomy: settings.contentTaxonomy, retentionMs, now, limits }
+    return withPreview(store, lookalikes, known, training, (changed) => {
+      const audiences = chooseAudiences(
+        changed,
+        chosen.map(({ id }) => id),
+      )
+      return previewBuild(store, { known: changed, audiences, retentionMs, now, limits, budgetSeconds, onShare: progress.share })
+    }).finally(progress.done)
   })
   const planned = audiences.map((audience) => ({ ...audience, was: audience.size - audience.entered + audience.left }))
   const broken = brokenLimits(planned, flags)

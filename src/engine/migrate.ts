@@ -12,6 +12,7 @@ import { passes } from './migrations/007-passes.ts'
 import { transitions } from './migrations/008-transitions.ts'
 import { matches } from './migrations/009-matches.ts'
 import { listExpiry } from './migrations/010-list-expiry.ts'
+import { lookalikes } from './migrations/011-lookalikes.ts'
 import type { Migration } from './migrations/migration.ts'
 import type { Store } from './store.ts'
 
@@ -26,6 +27,7 @@ export const MIGRATIONS: readonly Migration[] = [
   transitions,
   matches,
   listExpiry,
+  lookalikes,
 ]
 
 export async function migrate(store: Store): Promise<void> {

@@ -29,7 +29,7 @@ export type ListImport = {
 /** Rows of one insert, and rows of all lists together that wait for theirs. */
 const BLOCK_ROWS = 100_000
 
-async function lastGeneration(store: Store): Promise<number> {
+export async function lastGeneration(store: Store): Promise<number> {
   const [row] = await store.rows<{ last: number }>({
     owner: 'imports.generation',
     sql: 'SELECT max(generation) AS last FROM (SELECT generation FROM madeleine.list_members UNION ALL SELECT generation FROM madeleine.list_imports)',
@@ -38,7 +38,7 @@ async function lastGeneration(store: Store): Promise<number> {
 }
 
 /** Imports of the list before this one, and what of any import never came to its end. */
-async function dropOld(store: Store, list: AudienceId, generation: number): Promise<void> {
+export async function dropOld(store: Store, list: AudienceId, generation: number): Promise<void> {
   const old = await store.rows<{ generation: number }>({
     owner: 'imports.sweep',
     sql: 'SELECT DISTINCT generation FROM madeleine.list_members WHERE list = {list:String} AND generation < {generation:UInt64}',

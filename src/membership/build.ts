@@ -4,7 +4,6 @@ import { MadeleineError } from '../core/errors.ts'
 import type { AudienceId } from '../core/ids.ts'
 import { isoOf } from '../core/time.ts'
 import type { Store } from '../engine/store.ts'
-import type { ResolvedRule } from '../rules/rule.ts'
 import { BLOCKS_AT_ONCE, readArrivals } from './arrivals.ts'
 import { eachFound, withFound } from './backfill.ts'
 import { readDifferences, readDiffering } from './differences.ts'
@@ -16,7 +15,7 @@ import { readLastBuild, readLastTick } from './ticks.ts'
 import { makeLooker } from './touched.ts'
 import { PAUSE_MAX_MS, planWork, type RefreshOptions, TOUCHED_MAX } from './work.ts'
 
-export type AudienceRules = ReadonlyMap<AudienceId, { readonly rule: ResolvedRule }>
+export type AudienceRules = ReadonlyMap<AudienceId, Omit<Audience, 'id'>>
 
 /** `entered` and `left` are since the last build. */
 export type BuildResult = { readonly asOfMs: number; readonly touched: number; readonly audiences: readonly Refreshed[] }
@@ -54,7 +53,7 @@ export type BuildOptions = {
 const refreshing = ({ known, audiences, limits = DEFAULT_LIMITS, ...options }: BuildOptions): RefreshOptions => ({
   ...options,
   limits,
-  known: [...known].map(([id, { rule }]) => ({ id, rule })),
+  known: [...known].map(([id, { rule, refused }]) => ({ id, rule, refused })),
   wanted: new Set(audiences.map(({ id }) => id)),
   retry: true,
   checkpoint: true,

@@ -1,30 +1,48 @@
-// Imported lists: which there are, and which of them a rule needs.
+// Which audiences there are: those of the configuration, and the imported lists.
 
-import type { AudienceId } from '../core/ids.ts'
+import { type AudienceId, parseAudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
 import { listsOf } from '../rules/clauses.ts'
 import { CURRENT_IMPORTS } from '../rules/imported.ts'
 import type { ResolvedRule } from '../rules/rule.ts'
 import type { AudienceRules } from './build.ts'
 
-export async function readImportedLists(store: Store): Promise<Set<AudienceId>> {
-  const rows = await store.rows<{ list: AudienceId }>({
+/** What the store holds beside events that audiences are made of. */
+export type Kept = {
+  readonly lists: ReadonlySet<AudienceId>
+  /** Lookalikes whose last training found nothing to learn, with what it said. */
+  readonly refused: ReadonlyMap<AudienceId, string>
+}
+
+export async function readKept(store: Store): Promise<Kept> {
+  const rows = await store.rows<{ list: string }>({
     owner: 'membership.lists',
-    sql: CURRENT_IMPORTS,
+    sql: `SELECT list FROM (${CURRENT_IMPORTS}) WHERE (list, generation) NOT IN (SELECT lookalike, generation FROM madeleine.trainings)`,
   })
-  return new Set(rows.map(({ list }) => list))
+  const trainings = await store.rows<{ lookalike: AudienceId; detail: string }>({
+    owner: 'membership.trainings',
+    sql: `SELECT lookalike, said AS detail FROM (
+            SELECT lookalike, argMax(toString(trainings.outcome), generation) AS what, argMax(trainings.detail, generation) AS said
+            FROM madeleine.trainings GROUP BY lookalike) WHERE what = 'refused'`,
+  })
+  return {
+    lists: new Set(rows.flatMap(({ list }) => parseAudienceId(list) ?? [])),
+    refused: new Map(trainings.map(({ lookalike, detail }) => [lookalike, detail])),
+  }
 }
 
 type Named = {
   readonly segments: AudienceRules
   readonly nodes: AudienceRules
+  readonly lookalikes: AudienceRules
   readonly destinations: readonly { readonly audiences: readonly { readonly audience: AudienceId }[] }[]
 }
 
 /** Every audience that there is, and those that a build without names is about: of the taxonomy's nodes, only those that somebody receives. */
-export function audiencesOf({ segments, nodes, destinations }: Named, imported: ReadonlySet<AudienceId>) {
+export function audiencesOf({ segments, nodes, lookalikes, destinations }: Named, { lists, refused }: Kept) {
   const received = new Set(destinations.flatMap(({ audiences }) => audiences.map(({ audience }) => audience)))
-  const known = withLists(new Map([...segments, ...nodes]), imported)
+  const resembling = [...lookalikes].map(([id, { rule }]) => [id, { rule, refused: refused.get(id) }] as const)
+  const known = withLists(new Map([...segments, ...nodes, ...resembling]), lists)
   const usual = [...known.keys()].filter((id) => !nodes.has(id) || received.has(id))
   return { known, usual }
 }

@@ -7,6 +7,7 @@ import { StoreRefused } from '../core/errors.ts'
 import type { AudienceId } from '../core/ids.ts'
 import type { ReadWork, Settings, Store } from '../engine/store.ts'
 import type { Printed } from '../rules/binder.ts'
+import { clausesOf } from '../rules/clauses.ts'
 import { layOut } from '../rules/masks.ts'
 import { type Plan, planAudiences } from '../rules/plan.ts'
 import { EVERYBODY, inRange, type Moment, printMany, printPlan, printTexts, type Range } from '../rules/print.ts'
@@ -16,7 +17,12 @@ import { makeBatches } from '../spool/batches.ts'
 import { readUncontested } from './contest.ts'
 import { sliceVisitors } from './slices.ts'
 
-export type Audience = { readonly id: AudienceId; readonly rule: ResolvedRule }
+export type Audience = {
+  readonly id: AudienceId
+  readonly rule: ResolvedRule
+  /** Why it has no members for now, whatever its rule says. */
+  readonly refused?: string | undefined
+}
 /** A statement of printPlan, and the settings to run it with. */
 export type PassStatement = Printed & { readonly settings: Settings }
 
@@ -95,8 +101,15 @@ export async function passOver(
   if (audiences.length === 0) return { rows: 0, bytes: 0 }
   let rows = 0
   let bytes = 0
-  const whole = { ...moment, isUncontested: await readUncontested(store, moment) }
   const plan = planAudiences(audiences)
+  const needsModel = audiences.some(({ rule }) =>
+    clausesOf(rule).some(({ leaf }) => leaf.kind === 'list' && leaf.needs === 'model'),
+  )
+  const whole = {
+    ...moment,
+    isUncontested: await readUncontested(store, moment),
+    isModelUncontested: needsModel && (await readUncontested(store, moment, 'model')),
+  }
   const perSlice = sliceSize(limits, layOut(plan, moment.retentionMs).words.length)
   const queue = (await sliceVisitors(store, { eventsASlice: perSlice, within: EVERYBODY })).map((range) => ({
     range,

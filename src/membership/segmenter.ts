@@ -77,7 +77,7 @@ export function makeSegmenter({ store, audiences, leader, report = () => {}, ...
     const startedMs = performance.now()
     const checkpoint = now() - checkpointMs > HOUR_MS
     const tock = await membership.refresh({
-      known: [...known].map(([id, { rule }]) => ({ id, rule })),
+      known: [...known].map(([id, { rule, refused }]) => ({ id, rule, refused })),
       wanted: new Set(usual),
       retentionMs,
       ...always,

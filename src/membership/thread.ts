@@ -1,9 +1,11 @@
-// The segmenter's thread, as the collector's sees it. One that ends by a mistake of ours is told and started again: the collector does not end with it.
+// A thread of the server beside the collector's: the segmenter's, the trainer's. One that ends by a mistake of ours is told and started again: the collector does not end
+// with it.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { causeOf } from '../core/errors.ts'
 import { log } from '../core/log.ts'
+import { distFile } from '../engine/package-files.ts'
 import type { Environment } from '../settings/environment.ts'
 import type { SegmenterReport } from './report.ts'
 
@@ -15,8 +17,13 @@ export type Thread = {
 const AGAIN_MS = 1_000
 const AGAIN_MAX_MS = 60_000
 
-/** `file`: a module that reads `environment` from its workerData and stops when it is sent anything. */
-export function startThread(file: string, environment: Environment, onReport: (report: SegmenterReport) => void): Thread {
+/** Runs the module of that name in dist/, which reads `environment` from its workerData and stops when it is sent anything. */
+export function startThread(
+  name: 'segmenter' | 'trainer',
+  environment: Environment,
+  onReport: (report: SegmenterReport) => void = () => {},
+): Thread {
+  const file = distFile(`${name}-thread.js`)
   const stopping = new AbortController()
   let worker: Worker | undefined
 
@@ -35,7 +42,7 @@ export function startThread(file: string, environment: Environment, onReport: (r
       try {
         await once()
       } catch (error) {
-        log.error({ cause: causeOf(error) }, 'the segmenter has ended and will be started again')
+        log.error({ cause: causeOf(error) }, `the ${name} has ended and will be started again`)
       }
       waitMs = Date.now() - startedMs > AGAIN_MAX_MS ? AGAIN_MS : Math.min(AGAIN_MAX_MS, waitMs * 2)
       await delay(waitMs, undefined, { signal: stopping.signal }).catch(() => {})

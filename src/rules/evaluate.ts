@@ -122,7 +122,11 @@ export function sessionsOf(history: readonly Event[]): Map<number, number> {
 }
 
 /** What the rules see of one visitor: visible events in order of time. */
-export type Seen = { readonly history: readonly Event[]; readonly atMs: number; readonly isListed: (list: AudienceId) => boolean }
+export type Seen = {
+  readonly history: readonly Event[]
+  readonly atMs: number
+  readonly isListed: (list: AudienceId, needs?: 'model') => boolean
+}
 
 const inWindow = ({ history, atMs }: Seen, withinMs: number): Event[] =>
   history.filter(({ ts }) => ts > atMs - withinMs && ts <= atMs)
@@ -188,7 +192,7 @@ export function holds(rule: ResolvedRule, seen: Seen): boolean {
     case 'sequence':
       return sequenceHolds(rule, seen)
     case 'list':
-      return seen.isListed(rule.id)
+      return seen.isListed(rule.id, rule.needs)
     default:
       return assertNever(rule)
   }
@@ -209,7 +213,12 @@ export function lookAt(
 ): Seen {
   const kept = history.filter((event) => event.ts > atMs - retentionMs)
   const visible = standingOf(kept, 'profile', said).filter((event) => event.ts <= atMs)
-  return { history: visible.sort((a, b) => a.ts - b.ts), atMs, isListed }
+  const permits = (permission: 'model') => standingOf(kept, permission, said).some((event) => event.ts <= atMs)
+  return {
+    history: visible.sort((a, b) => a.ts - b.ts),
+    atMs,
+    isListed: (list, needs) => isListed(list) && (needs === undefined || permits(needs)),
+  }
 }
 
 /** What each clause comes to by itself. */

@@ -222,7 +222,7 @@ export function makeDecide(plan: Plan): Decide {
         case 'sum':
           return compares(sums[formula.index]?.sum ?? 0n, formula.comparison)
         case 'list':
-          return seen.isListed(formula.id)
+          return seen.isListed(formula.id, formula.needs)
         case 'always':
           return true
         case 'all':

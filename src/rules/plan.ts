@@ -17,7 +17,7 @@ export type Steps = { readonly steps: readonly number[]; readonly gapMs: number 
 export type Formula =
   | { readonly kind: 'at_least' | 'sequence'; readonly index: number }
   | { readonly kind: 'sum'; readonly index: number; readonly comparison: Comparison<bigint> }
-  | { readonly kind: 'list'; readonly id: AudienceId }
+  | { readonly kind: 'list'; readonly id: AudienceId; readonly needs?: 'model' }
   | { readonly kind: 'always' }
   | { readonly kind: 'all' | 'any'; readonly of: readonly Formula[] }
   | { readonly kind: 'not'; readonly of: Formula }

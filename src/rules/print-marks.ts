@@ -7,13 +7,14 @@ import {
   columnKey,
   type Layout,
   type ListColumn,
+  layOut,
   type Mask,
   type TextColumn,
   type Trial,
   type TrialBits,
   type Values,
 } from './masks.ts'
-import type { NumberTest, OrderOperator } from './rule.ts'
+import type { EventFilter, NumberTest, OrderOperator } from './rule.ts'
 
 const ORDER: Record<OrderOperator, string> = { gt: '>', gte: '>=', lt: '<', lte: '<=' }
 
@@ -194,4 +195,16 @@ export function printMarked(
   // A level of its own: beside the words it would be analysed with all of them written out in it.
   return `SELECT *, ms + if(${anyMark} != 0, ${spans}[age], ${retentionMs}) AS leaves FROM (
     ${marked})`
+}
+
+/** A condition on rows of `madeleine.events`: some filter takes them, whatever their moment. */
+export function printPasses(filters: readonly EventFilter[], retentionMs: number, binder: Binder): string {
+  const marks = filters.map(({ events, where }) => ({ events, where, withinMs: retentionMs }))
+  const asked = marks.map((_, mark) => ({ kind: 'any' as const, mark, atLeast: 1 }))
+  const { words } = layOut({ marks, asked, sums: [], sequences: [], audiences: [] }, retentionMs)
+  const left = words.map(({ masks, atLeast }) => {
+    const used = (1n << BigInt(atLeast.length)) - 1n
+    return `toUInt64(${joined([...masks.map((mask) => maskSql(mask, binder, (_, tryIt) => tryIt)), `${used}`], 'bitAnd')}) != 0`
+  })
+  return left.length === 0 ? '0' : `(${left.join(' OR ')})`
 }

@@ -17,6 +17,8 @@ export type Moment = {
   readonly nowMs: number
   /** Nobody has refused anything: each event's own permissions stand. Otherwise the newest signals govern, at three times the cost (6 M rows, 160 refusals). */
   readonly isUncontested: boolean
+  /** The same of `model`, for conditions that need it. */
+  readonly isModelUncontested?: boolean
 }
 
 /** Ids in the order in which the column sorts (not that of their text), the upper end excluded. */
@@ -43,7 +45,7 @@ export const inRange =
 const COMPARE: Record<ComparisonOperator, string> = { gt: '>', gte: '>=', lt: '<', lte: '<=', eq: '=' }
 
 /** Answers 0 or 1. */
-function formulaSql(formula: Formula, measures: PrintedMeasures, binder: Binder): string {
+function formulaSql(formula: Formula, measures: PrintedMeasures, modelled: string, binder: Binder): string {
   switch (formula.kind) {
     case 'at_least':
       return measures.asked[formula.index] ?? ''
@@ -55,16 +57,16 @@ function formulaSql(formula: Formula, measures: PrintedMeasures, binder: Binder)
       return `(${parts.join(' AND ')})`
     }
     case 'list':
-      return `(visitor IN (${importedSql(binder.bind('String', formula.id))}))`
+      return `(visitor IN (${importedSql(binder.bind('String', formula.id))})${formula.needs === 'model' ? ` AND visitor IN (${modelled})` : ''})`
     case 'always':
       return '1'
     case 'all':
     case 'any': {
-      const parts = formula.of.map((item) => formulaSql(item, measures, binder))
+      const parts = formula.of.map((item) => formulaSql(item, measures, modelled, binder))
       return parts.length === 1 ? (parts[0] ?? '') : `${formula.kind === 'all' ? 'and' : 'or'}(${parts.join(', ')})`
     }
     case 'not':
-      return `(NOT ${formulaSql(formula.of, measures, binder)})`
+      return `(NOT ${formulaSql(formula.of, measures, modelled, binder)})`
     default:
       return assertNever(formula)
   }
@@ -75,12 +77,12 @@ const importedSql = (list: string): string =>
   `SELECT visitor FROM madeleine.list_members WHERE list = ${list} AND (list, generation) IN (${CURRENT_IMPORTS})`
 
 /** Answers are put into numbers of 64 bits, and of those only the bits that are set cost anything: filtering an array of all answers takes ten times as long. */
-function heldSql(plan: Plan, measures: PrintedMeasures, binder: Binder): string {
+function heldSql(plan: Plan, measures: PrintedMeasures, modelled: string, binder: Binder): string {
   const words: string[] = []
   for (let first = 0; first < plan.audiences.length; first += WORD_BITS) {
     const bits = plan.audiences
       .slice(first, first + WORD_BITS)
-      .map(({ formula }, n) => `${formulaSql(formula, measures, binder)} * toUInt64(${1n << BigInt(n)})`)
+      .map(({ formula }, n) => `${formulaSql(formula, measures, modelled, binder)} * toUInt64(${1n << BigInt(n)})`)
     words.push(`arrayMap(bit -> toUInt16(bit + ${first + 1}), bitPositionsToArray(${joined(bits, 'bitOr')}))`)
   }
   if (words.length <= 1) return words[0] ?? 'emptyArrayUInt16()'
@@ -119,6 +121,8 @@ export function printPlan(plan: Plan, moment: Moment, { among, lane, prepared }:
   const whom = among(binder)
   const reach = `${reachSql(moment, binder)}${whom}`
   const from = binder.moment(Math.max(moment.atMs, moment.nowMs) - moment.retentionMs)
+  const forModel = moment.isModelUncontested ? ownPermissionSql('model') : permittedSql('model', from, whom)
+  const modelled = `SELECT visitor FROM madeleine.events WHERE ${reach} AND ${forModel}`
   const visible = moment.isUncontested ? ownPermissionSql('profile') : permittedSql('profile', from, whom)
   const where = `${reach} AND ${visible}${lane === 16 ? '' : ` AND visitor IN (${manySql(reach)})`}`
   const triedOf =
@@ -134,7 +138,7 @@ export function printPlan(plan: Plan, moment: Moment, { among, lane, prepared }:
   ) GROUP BY visitor HAVING ${lane === 16 ? '' : 'NOT '}events <= ${NARROW_LANE_EVENTS}`
   // A level of its own for what uses another name: as aliases of one level they would be written out in each other, and be analysed for seconds.
   const measured = measures.levels.reduce((inner, level) => `SELECT *, ${level.join(',\n  ')}\nFROM (\n  ${inner}\n)`, grouped)
-  const sql = `SELECT visitor, ${heldSql(plan, measures, binder)} AS held,
+  const sql = `SELECT visitor, ${heldSql(plan, measures, modelled, binder)} AS held,
   fromUnixTimestamp64Milli(last + ${binder.bind('Int64', retentionMs)}, 'UTC') AS expires,
   fromUnixTimestamp64Milli(first_leaves, 'UTC') AS turns
 FROM (

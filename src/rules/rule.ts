@@ -49,7 +49,8 @@ export type Sequence = {
   readonly withinMs: number
 }
 
-export type ListCondition = { readonly kind: 'list'; readonly id: AudienceId }
+/** `needs`: and some event of the visitor permits it as things stand, whoever the list was written by. */
+export type ListCondition = { readonly kind: 'list'; readonly id: AudienceId; readonly needs?: 'model' }
 
 /** What speaks about one visitor's events, or about the visitor. */
 export type Leaf = EventCondition | Sequence | ListCondition

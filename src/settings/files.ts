@@ -14,8 +14,7 @@ export class ConfigurationError extends MadeleineError {
   }
 }
 
-const FOLDERS = ['segments', 'destinations', 'taxonomy'] as const
-const NOT_YET = ['lookalikes'] as const
+const FOLDERS = ['segments', 'lookalikes', 'destinations', 'taxonomy'] as const
 const FILES = ['sources.yaml', 'settings.yaml', 'partners.yaml'] as const
 /** Editors leave files with a leading dot beside the ones they edit. */
 const isYaml = (name: string): boolean => /^[^.].*\.ya?ml$/.test(name)
@@ -83,14 +82,6 @@ export function readFiles(directory: string, environment: Readonly<Record<string
       })
   }
   for (const folder of FOLDERS) for (const name of listed(folder)) read(join(folder, name))
-  for (const folder of NOT_YET)
-    for (const name of listed(folder))
-      errors.push({
-        file: shown(join(folder, name)),
-        line: 1,
-        column: 1,
-        message: `${folder} are not available in this version`,
-      })
   const tables = new Map<(typeof TAXONOMY_TABLES)[number], TableFile>()
   for (const name of listed('taxonomy', isTable)) {
     const file = shown(join('taxonomy', name))

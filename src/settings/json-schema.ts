@@ -4,7 +4,15 @@
 import { z } from 'zod'
 import { type JsonSchema, RULE_DEFINITIONS } from '../rules/json-schema.ts'
 import { partnerSchema } from './partners.ts'
-import { classifySchema, destinationSchema, nodeSchema, segmentSchema, settingsSchema, sourceSchema } from './schema.ts'
+import {
+  classifySchema,
+  destinationSchema,
+  lookalikeSchema,
+  nodeSchema,
+  segmentSchema,
+  settingsSchema,
+  sourceSchema,
+} from './schema.ts'
 
 const DRAFT = 'https://json-schema.org/draft/2020-12/schema'
 
@@ -38,6 +46,7 @@ export function jsonSchemas(): Readonly<Record<string, JsonSchema>> {
   return {
     'sources.json': fileOf('config/sources.yaml', { sources: listOf(schemaOf(sourceSchema)) }),
     'segments.json': fileOf('config/segments/*.yaml', { segments: listOf(segment()) }, { $defs: RULE_DEFINITIONS }),
+    'lookalikes.json': fileOf('config/lookalikes/*.yaml', { lookalikes: listOf(schemaOf(lookalikeSchema)) }),
     'destinations.json': fileOf('config/destinations/*.yaml', { destinations: listOf(schemaOf(destinationSchema)) }),
     'partners.json': fileOf('config/partners.yaml', { partners: listOf(schemaOf(partnerSchema)) }),
     'taxonomy.json': fileOf('config/taxonomy/*.yaml', {

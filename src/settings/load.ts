@@ -13,6 +13,7 @@ import type { Taxonomy } from '../taxonomy/tree.ts'
 import type { ConfigError, Document } from './document.ts'
 import { ConfigurationError, readDocument, readFiles, shownPath } from './files.ts'
 import { readItems } from './items.ts'
+import { type LookalikeSettings, readLookalikes } from './lookalikes.ts'
 import { type NodeAudience, nodeAudiences } from './nodes.ts'
 import { type Partner, readPartners } from './partners.ts'
 import { problemsOf } from './problems.ts'
@@ -48,6 +49,7 @@ export type Settings = {
   readonly segments: ReadonlyMap<AudienceId, SegmentSettings>
   /** Nodes of the audience taxonomy that have segments; they are built where a destination receives them, or when they are asked for. */
   readonly nodes: ReadonlyMap<AudienceId, NodeAudience>
+  readonly lookalikes: ReadonlyMap<AudienceId, LookalikeSettings>
   /** What is allowed and yet hardly meant. */
   readonly warnings: readonly ConfigError[]
   /** Event names that rules ask for. */
@@ -187,7 +189,8 @@ export function loadSettings(
   const written = inFolder('segments').filter((document) => document !== drafted)
   const segments = readSegments(written, { retentionMs: general.retention }, taxonomies, errors, drafted)
   const nodes = nodeAudiences(segments.segments, taxonomies.audience)
-  const lists = [...segments.segments.values()].flatMap(({ rule }) => listsOf(rule))
+  const lookalikes = readLookalikes(inFolder('lookalikes'), { ...segments, nodes }, errors)
+  const lists = [...segments.segments.values(), ...lookalikes.values()].flatMap(({ rule }) => listsOf(rule))
   const others = [...nodes.keys(), ...lists]
   const destinations = readDestinations(inFolder('destinations'), segments, others, general.privacy.minimum_export, errors)
   const partners = readPartners(documents.get('partners.yaml'), errors)
@@ -209,6 +212,7 @@ export function loadSettings(
     sources: new Map(judged),
     segments: segments.segments,
     nodes,
+    lookalikes,
     warnings: segments.warnings,
     named: segments.named,
     destinations,

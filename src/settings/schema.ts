@@ -2,8 +2,9 @@
 
 import { isIP } from 'node:net'
 import { z } from 'zod'
-import { HOUR_MS, parseDuration, RETENTION_MAX_MS } from '../core/duration.ts'
+import { DAY_MS, HOUR_MS, parseDuration, RETENTION_MAX_MS } from '../core/duration.ts'
 import { PERMISSIONS } from '../core/permissions.ts'
+import { FIELD_TYPES } from '../event/event.ts'
 import { TAXONOMY_ID } from '../taxonomy/tree.ts'
 import { parseOrigin } from './sync-template.ts'
 
@@ -164,6 +165,42 @@ export const destinationSchema = z.strictObject({
     .min(1),
   minimum_size: wholeFromOne.optional(),
 })
+
+const FIELD = [...Object.keys(FIELD_TYPES), 'event', 'hour', 'activity']
+const SHARE = /^(\d{1,3}(?:\.\d{1,6})?)%$/
+const share = z
+  .string('a share is a percentage, such as 5%')
+  .refine((value) => {
+    const [, number] = SHARE.exec(value) ?? []
+    return number !== undefined && Number(number) > 0 && Number(number) <= 100
+  }, 'a share is a percentage above 0% and up to 100%, such as 5%')
+  .transform((value) => Number(SHARE.exec(value)?.[1]) / 100)
+
+export const lookalikeSchema = z
+  .strictObject({
+    id: audienceId,
+    name: text.optional(),
+    seed: audienceId,
+    among: audienceId.optional(),
+    reach: share.optional(),
+    size: wholeFromOne.optional(),
+    min_score: z.number().gt(0, 'a score lies between 0 and 1').lt(1, 'a score lies between 0 and 1').optional(),
+    exclude: z
+      .array(
+        z
+          .string()
+          .refine(
+            (name) => FIELD.includes(name) || /^attr\.[a-z][a-z0-9_]{0,63}$/.test(name),
+            'the name of a field, `event`, `attr.<name>`, `hour` or `activity`',
+          ),
+      )
+      .default([]),
+    churn: share.default(0.2),
+    retrain: duration.default(DAY_MS),
+  })
+  .refine(({ reach, size, min_score: least }) => [reach, size, least].filter((given) => given !== undefined).length === 1, {
+    error: 'exactly one of `reach`, `size` and `min_score` says how many are chosen',
+  })
 
 /** Everything of a segment but `when` and the fields of its test events. */
 export const segmentSchema = z.strictObject({

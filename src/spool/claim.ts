@@ -25,9 +25,9 @@ export function errorOf({ body }: Answer): MadeleineError {
 }
 export type Claim = { release(): Promise<void> }
 
-/** `spool`: who writes the spool, and answers commands. `segmenter`: who refreshes memberships. */
-export type Office = 'spool' | 'segmenter'
-const SOCKETS: Record<Office, string> = { spool: 'madeleine.sock', segmenter: 'segmenter.sock' }
+/** `spool`: who writes the spool, and answers commands. `segmenter`: who refreshes memberships. `trainer`: who trains lookalikes. */
+export type Office = 'spool' | 'segmenter' | 'trainer'
+const SOCKETS: Record<Office, string> = { spool: 'madeleine.sock', segmenter: 'segmenter.sock', trainer: 'trainer.sock' }
 
 export type Question = { readonly method: 'GET' | 'POST'; readonly path: string; readonly body?: string }
 const WHO: Question = { method: 'GET', path: '/role' }

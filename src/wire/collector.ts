@@ -154,7 +154,8 @@ export async function openCollector(environment: Environment, settings: Settings
     }
     const expiring = setInterval(expireAll, EXPIRE_EVERY_MS)
     expiring.unref()
-    const segmenter = startThread(distFile('segmenter-thread.js'), environment, monitor.onReport)
+    const segmenter = startThread('segmenter', environment, monitor.onReport)
+    const trainer = startThread('trainer', environment)
     if (isPrepared) void expireAll() // beside the collecting: a large partition takes minutes to rewrite
     return {
       handle,
@@ -164,7 +165,7 @@ export async function openCollector(environment: Environment, settings: Settings
       async close(withinMs) {
         clearInterval(expiring)
         for (const watcher of watching) watcher.close()
-        const stopped = segmenter.stop(SEGMENTER_CLOSE_MS) // beside the shipping, which needs the engine
+        const stopped = Promise.all([segmenter.stop(SEGMENTER_CLOSE_MS), trainer.stop(SEGMENTER_CLOSE_MS)]) // beside the shipping, which needs the engine
         await shared.close()
         await opened.close(withinMs)
         await stopped

@@ -6,7 +6,7 @@ import { MadeleineError } from '../core/errors.ts'
 import { migrate } from '../engine/migrate.ts'
 import { chooseAudiences } from '../membership/build.ts'
 import { makeLeader } from '../membership/leader.ts'
-import { audiencesOf, readImportedLists } from '../membership/lists.ts'
+import { audiencesOf, readKept } from '../membership/lists.ts'
 import { type BuildRequest, waitForSegmenter } from '../membership/office.ts'
 import type { SegmenterReport } from '../membership/report.ts'
 import { type Audiences, makeSegmenter } from '../membership/segmenter.ts'
@@ -32,7 +32,7 @@ export async function openSegmenter(
     if (!isPrepared) await migrate(store)
     isPrepared = true
     const current = watched.current()
-    return { ...audiencesOf(current, await readImportedLists(store)), retentionMs: current.retentionMs }
+    return { ...audiencesOf(current, await readKept(store)), retentionMs: current.retentionMs }
   }
   const { memoryBytes, budgetSeconds } = settings
   // The embedded engine has one owner, which the office is about.

@@ -8,12 +8,8 @@ import { openStore, type Store } from '../engine/store.ts'
 import { tombstoneKey } from '../identity/key.ts'
 import { shareTombstones } from '../identity/share.ts'
 import { makeTombstones, type Tombstones } from '../identity/tombstones.ts'
-import { type BuildResult, buildAudiences, chooseAudiences } from '../membership/build.ts'
-import { refuseBesideLeader } from '../membership/leader.ts'
-import { audiencesOf, readImportedLists } from '../membership/lists.ts'
-import { buildOnce, refreshThroughServer } from '../membership/office.ts'
+import { refreshThroughServer } from '../membership/office.ts'
 import type { Environment } from '../settings/environment.ts'
-import type { Settings } from '../settings/load.ts'
 import { askOwner } from '../spool/claim.ts'
 import { shipSpool } from '../spool/spool.ts'
 
@@ -60,35 +56,6 @@ export async function readTombstones(environment: Environment, store: Store): Pr
   await share.load()
   await share.close()
   return tombstones
-}
-
-/** What `build` does: through the running server of the directory, or here. */
-export function build(
-  environment: Environment,
-  settings: Settings,
-  asked: { readonly ids: readonly string[]; readonly full: boolean },
-  onShare: (share: number) => void,
-): Promise<BuildResult> {
-  const { retentionMs, memoryBytes, budgetSeconds } = settings
-  return withEvents(environment, (store) =>
-    buildOnce(environment.data, { ...asked, config: environment.config }, async () => {
-      if (environment.clickhouseUrl !== undefined) await refuseBesideLeader(store)
-      const { known, usual } = audiencesOf(settings, await readImportedLists(store))
-      const audiences = chooseAudiences(known, asked.ids, usual)
-      const built = await buildAudiences(store, {
-        known,
-        audiences,
-        full: asked.full,
-        retentionMs,
-        now,
-        limits: { memoryBytes },
-        budgetSeconds,
-        onShare,
-      })
-      await expireUnlessServed(environment, store, retentionMs) // a directory that only commands open has no server to do it
-      return built
-    }),
-  )
 }
 
 /** As `withEvents`, with memberships that know of them where a server keeps them; without one they are those of the last build. */

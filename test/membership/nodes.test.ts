@@ -37,7 +37,7 @@ it('holds its descendants, is built where a destination receives it, and can be 
     anEvent({ ts, visitor: visitorNumber(2), event: 'green_car' }),
     anEvent({ ts, visitor: visitorNumber(3), event: 'plain' }),
   ])
-  const { known, usual } = audiencesOf(settings, new Set())
+  const { known, usual } = audiencesOf(settings, { lists: new Set(), refused: new Map() })
   const { retentionMs } = settings
   const built = await buildAudiences(store, { known, audiences: chooseAudiences(known, [], usual), retentionMs, now: Date.now })
   expect(built.audiences.map(({ id, size }) => [id, size])).toEqual([

@@ -1,0 +1,202 @@
+// What came of trainings: the model that scores, what it was measured to be worth, and who is due to be trained again.
+
+import { createHash } from 'node:crypto'
+import type { AudienceId } from '../core/ids.ts'
+import type { Store } from '../engine/store.ts'
+import { readGenerations, ruleText } from '../membership/log.ts'
+import { listsOf } from '../rules/clauses.ts'
+import type { LookalikeSettings } from '../settings/lookalikes.ts'
+import type { Dictionary } from './dictionary.ts'
+import type { Feature } from './families.ts'
+import type { Evidence } from './model/evidence.ts'
+import type { Model, ObliviousTree } from './model/model.ts'
+
+/** A model by the names of its features, of each column one. */
+export type NamedModel = { readonly model: Model; readonly features: readonly Feature[] }
+
+export type ReportedFeature = {
+  readonly name: string
+  /** Of the margin, by having it. */
+  readonly weight: number
+  /** Visitors of the pool and the seed who have it, about. */
+  readonly visitors: number
+}
+
+/** Why the model does not see a feature of the seed's own rule. */
+export type Leak = { readonly name: string; readonly why: 'own_rule' | 'tells_the_seed' }
+
+export type TrainingReport = {
+  readonly evidence: Evidence
+  readonly features: readonly ReportedFeature[]
+  readonly leaks: readonly Leak[]
+  readonly excluded: readonly string[]
+  readonly sample: { readonly seed: number; readonly others: number; readonly features: number }
+  readonly seconds: { readonly fit: number; readonly score: number }
+  /** Against the members before; undefined at the first training, or after a change of the definition. */
+  readonly change:
+    | {
+        readonly entered: number
+        readonly left: number
+        /** Replacements that the scores alone asked for, and those that the budget let through. */
+        readonly wanted: number
+        readonly budget: number
+        /** Mean odds of the members over those of the best: what keeping to the budget costs. */
+        readonly liftKept: number
+        readonly features: readonly { readonly name: string; readonly entered: number; readonly left: number }[]
+      }
+    | undefined
+}
+
+export type Training = {
+  readonly lookalike: AudienceId
+  readonly generation: number
+  readonly atMs: number
+  readonly outcome: 'trained' | 'refused'
+  readonly definition: string
+  readonly detail: string
+  readonly seed: number
+  readonly pool: number
+  readonly size: number
+  /** The lowest score of a member. */
+  readonly least: number
+  readonly seconds: number
+}
+
+/** The number under which the features of a training's model are looked up. */
+export const runOf = ({ generation }: Pick<Training, 'generation'>): bigint => BigInt(generation) << 22n
+
+/** Each value once, whatever the levels of its features. */
+export function dictionaryOf(training: Pick<Training, 'generation'>, features: readonly Feature[]): Dictionary {
+  const values = new Map(features.map(({ kind, value }) => [`${kind} ${value}`, { kind, value }]))
+  return { run: runOf(training), values: [...values.values()] }
+}
+
+const COLUMNS = `lookalike, generation, toUnixTimestamp64Milli(at) AS atMs, toString(outcome) AS outcome, definition, detail, seed, pool, size, least, seconds`
+
+/** Of each lookalike the last one. */
+export async function readTrainings(store: Store): Promise<Map<AudienceId, Training>> {
+  const rows = await store.rows<Training>({
+    owner: 'lookalike.trainings',
+    sql: `SELECT ${COLUMNS} FROM madeleine.trainings ORDER BY lookalike, generation DESC LIMIT 1 BY lookalike`,
+  })
+  return new Map(rows.map((row) => [row.lookalike, row]))
+}
+
+type StoredModel = Omit<Model, 'weights' | 'normalized'> & {
+  readonly weights: readonly number[]
+  /** Empty where all of them are 0. */
+  readonly normalized: { readonly weights: readonly number[]; readonly squares: readonly number[] }
+  readonly features: readonly (readonly [kind: string, value: string, times: number])[]
+}
+
+/** Float32 holds more digits than the model knows, and half the text. */
+const short = (numbers: Iterable<number>): number[] => [...numbers].map((n) => Number(Math.fround(n).toPrecision(8)))
+
+/** As it will be read: what is written and what scores are one model. */
+export function rounded(model: Model): Model {
+  const trees = model.trees.map((tree): ObliviousTree => ({ ...tree, values: short(tree.values) }))
+  const [bias = 0, slope = 1, offset = 0] = short([model.bias, model.slope, model.offset])
+  const normalized = {
+    weights: Float64Array.from(short(model.normalized.weights)),
+    squares: Float64Array.from(short(model.normalized.squares)),
+  }
+  return { ...model, bias, slope, offset, weights: Float64Array.from(short(model.weights)), normalized, trees }
+}
+
+export function textOf({ model, features }: NamedModel): string {
+  const isNear = model.normalized.weights.some((weight) => weight !== 0)
+  const stored: StoredModel = {
+    ...model,
+    weights: [...model.weights],
+    normalized: isNear
+      ? { weights: [...model.normalized.weights], squares: [...model.normalized.squares] }
+      : { weights: [], squares: [] },
+    features: features.map(({ kind, value, times }) => [kind, value, times]),
+  }
+  return JSON.stringify(stored)
+}
+
+function modelOf(text: string): NamedModel {
+  const { weights, normalized, features, ...model } = JSON.parse(text) as StoredModel
+  const all = (numbers: readonly number[]) =>
+    numbers.length === 0 ? new Float64Array(weights.length) : Float64Array.from(numbers)
+  return {
+    model: {
+      ...model,
+      weights: Float64Array.from(weights),
+      normalized: { weights: all(normalized.weights), squares: all(normalized.squares) },
+    },
+    features: features.map(([kind, value, times]) => ({ kind, value, times })),
+  }
+}
+
+export async function readModel(store: Store, { lookalike, generation }: Training): Promise<NamedModel | undefined> {
+  const [row] = await store.rows<{ model: string }>({
+    owner: 'lookalike.model',
+    sql: `SELECT model FROM madeleine.trainings WHERE lookalike = {lookalike:String} AND generation = {generation:UInt64} LIMIT 1`,
+    values: { lookalike, generation },
+  })
+  return row && row.model !== '' ? modelOf(row.model) : undefined
+}
+
+export async function readTrainingReport(store: Store, { lookalike, generation }: Training): Promise<TrainingReport | undefined> {
+  const [row] = await store.rows<{ report: string }>({
+    owner: 'lookalike.report',
+    sql: `SELECT report FROM madeleine.trainings WHERE lookalike = {lookalike:String} AND generation = {generation:UInt64} LIMIT 1`,
+    values: { lookalike, generation },
+  })
+  return row && row.report !== '' ? (JSON.parse(row.report) as TrainingReport) : undefined
+}
+
+export async function writeTraining(
+  store: Store,
+  { atMs, ...training }: Training,
+  model: NamedModel | undefined,
+  report: TrainingReport | undefined,
+): Promise<void> {
+  const row = {
+    ...training,
+    at: atMs,
+    model: model ? textOf(model) : '',
+    report: report ? JSON.stringify(report) : '',
+  }
+  await store.insertLines({
+    owner: 'lookalike.training',
+    into: 'madeleine.trainings (lookalike, generation, at, outcome, definition, detail, seed, pool, size, least, seconds, model, report)',
+    lines: Buffer.from(`${JSON.stringify(row)}\n`),
+  })
+}
+
+/** What the members depend on beside events: another one is another audience, to which no budget of churn applies. */
+export function definitionOf(
+  lookalike: LookalikeSettings,
+  generations: ReadonlyMap<AudienceId, number>,
+  retentionMs: number,
+): string {
+  const { seed, among, reach, exclude } = lookalike
+  const rules = [seed.rule, ...(among ? [among.rule] : [])]
+  const lists = rules.flatMap(listsOf).map((list) => `${list}@${generations.get(list) ?? 0}`)
+  const told = JSON.stringify([rules.map(ruleText), lists, reach, exclude.toSorted(), retentionMs])
+  return createHash('sha256').update(told).digest('hex').slice(0, 32)
+}
+
+export type Due = { readonly lookalike: LookalikeSettings; readonly definition: string; readonly last: Training | undefined }
+
+/** Those that no training has been made of as they are defined now, or a while ago. One whose seed is not imported yet waits for it. */
+export async function readDue(
+  store: Store,
+  lookalikes: Iterable<LookalikeSettings>,
+  { nowMs, retentionMs }: { readonly nowMs: number; readonly retentionMs: number },
+): Promise<Due[]> {
+  const [trainings, generations] = [await readTrainings(store), await readGenerations(store)]
+  return [...lookalikes].flatMap((lookalike) => {
+    const { seed, among, id, retrainMs } = lookalike
+    const lists = [seed.rule, ...(among ? [among.rule] : [])].flatMap(listsOf)
+    if (lists.some((list) => !generations.has(list))) return []
+    const last = trainings.get(id)
+    const definition = definitionOf(lookalike, generations, retentionMs)
+    const isCurrent = last?.outcome === 'refused' || (last !== undefined && generations.get(id) === last.generation)
+    const isFresh = last !== undefined && last.definition === definition && isCurrent && nowMs - last.atMs < retrainMs
+    return isFresh ? [] : [{ lookalike, definition, last }]
+  })
+}
