@@ -135,3 +135,13 @@ export function* deskdropTasks(salts: readonly string[], pagesCount = 10): Gener
     for (const salt of own) yield taskOf(`${name}/${salt}`, salt, visitors)
   }
 }
+
+/** The same task with a seed of `count` drawn from it, or undefined where it has fewer; the others of it become unlabelled. */
+export function smaller(task: Task, count: number, draw: number): Task | undefined {
+  const members = [...task.seed.keys()].filter((n) => task.seed[n] === 1)
+  if (members.length < count) return undefined
+  const order = new Map(members.map((n) => [n, hashOf(`${draw}:${task.name}:${task.ids[n]}`)]))
+  const seed = new Uint8Array(task.rows.size)
+  for (const n of members.sort((a, b) => (order.get(a) as number) - (order.get(b) as number)).slice(0, count)) seed[n] = 1
+  return { ...task, name: `${task.name}/${count}/${draw}`, seed }
+}
