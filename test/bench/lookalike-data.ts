@@ -17,7 +17,8 @@ export type Task = {
 }
 
 export const hashOf = (text: string): number => createHash('sha256').update(text).digest().readUInt32BE(0)
-const read = (name: string): string => gunzipSync(readFileSync(new URL(`../../../shared/data/${name}`, import.meta.url))).toString('latin1')
+const read = (name: string): string =>
+  gunzipSync(readFileSync(new URL(`../../../shared/data/${name}`, import.meta.url))).toString('latin1')
 
 type Visitor = { readonly id: string; readonly columns: readonly string[]; readonly activity: number; readonly trait: boolean }
 
@@ -65,7 +66,9 @@ export function* mswebTasks(salt: string, count = 20): Generator<Task> {
 
 /** Cells of a line of comma-separated values. */
 const cellsOf = (line: string): string[] =>
-  [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)].map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain ?? '')
+  [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)].map(
+    ([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain ?? '',
+  )
 
 type Seen = { readonly atS: number; readonly kind: string; readonly page: string; readonly columns: readonly string[] }
 
@@ -125,7 +128,11 @@ export function* deskdropTasks(salts: readonly string[], pagesCount = 10): Gener
   const popular = [...readers].sort((a, b) => b[1] - a[1]).slice(0, pagesCount)
   const traits: [string, (event: Seen) => boolean, readonly string[]][] = [
     ['liked', ({ kind }) => kind === 'LIKE' || kind === 'BOOKMARK', salts],
-    ...popular.map(([id], n): [string, (event: Seen) => boolean, readonly string[]] => [`page${n}`, ({ page }) => page === id, salts.slice(0, 1)]),
+    ...popular.map(([id], n): [string, (event: Seen) => boolean, readonly string[]] => [
+      `page${n}`,
+      ({ page }) => page === id,
+      salts.slice(0, 1),
+    ]),
   ]
   for (const [name, isTrait, own] of traits) {
     const visitors = [...people].flatMap(([id, events]) => {

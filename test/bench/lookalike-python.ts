@@ -18,7 +18,11 @@ function interpreter(): string {
   process.exit(1)
 }
 
-export type PythonScores = { readonly scores: Map<string, Float64Array>[]; readonly took: Record<string, number>; readonly versions: Record<string, string> }
+export type PythonScores = {
+  readonly scores: Map<string, Float64Array>[]
+  readonly took: Record<string, number>
+  readonly versions: Record<string, string>
+}
 
 /** Scores of everybody by ranker, for each task. */
 export function pythonScores(tasks: readonly Task[]): PythonScores {

@@ -45,7 +45,11 @@ export type MinimumOptions = {
   readonly tolerance: number
 }
 
-export function minimum(objective: Objective, start: Float64Array, { curvature, stepsMax, tolerance }: MinimumOptions): Float64Array {
+export function minimum(
+  objective: Objective,
+  start: Float64Array,
+  { curvature, stepsMax, tolerance }: MinimumOptions,
+): Float64Array {
   const inverse = curvature.map((value) => 1 / value)
   let x = start.slice()
   let gradient = new Float64Array(x.length)

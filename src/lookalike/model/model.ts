@@ -1,6 +1,6 @@
 // What training leaves: an additive score. A regression's weights, or a similarity's, and boosted trees over few columns; and how a margin reads as a probability.
 
-import { sigmoid } from './logistic.ts'
+import { sigmoid } from './linear.ts'
 import type { Rows } from './rows.ts'
 
 /** At most 64 columns are asked by all trees of a model together: one number holds a visitor's answers. */
@@ -17,13 +17,15 @@ export type ObliviousTree = {
 
 export type ModelKind = 'similarity' | 'regression' | 'trees'
 
-/** margin(x) = bias + (sum of the weights of x's columns) / norm(x) + sum of the trees' values; score = 1 / (1 + exp(-(slope * margin + offset))). */
+/** margin(x) = bias + sum of weights over x's columns + (sum of normalized.weights over them) / norm(x) + sum of the trees' values;
+ *  score = 1 / (1 + exp(-(slope * margin + offset))). */
 export type Model = {
   readonly kind: ModelKind
   readonly bias: number
+  /** By column, as are those below. */
   readonly weights: Float64Array
-  /** Of a similarity only: norm(x) is the root of their sum over x's columns, 1 where that is 0. */
-  readonly squares: Float64Array | undefined
+  /** norm(x) is the root of the sum of `squares` (squared idf) over x's columns, 1 where that is 0. */
+  readonly normalized: { readonly weights: Float64Array; readonly squares: Float64Array }
   readonly trees: readonly ObliviousTree[]
   /** Above 0: a higher margin is a higher score. */
   readonly slope: number
@@ -37,23 +39,25 @@ export function leafOf({ columns }: ObliviousTree, marks: Uint8Array): number {
   return index
 }
 
-export function marginsOf({ bias, weights, squares, trees }: Model, { size, width, offsets, features }: Rows): Float64Array {
+export function marginsOf({ bias, weights, normalized, trees }: Model, { size, width, offsets, features }: Rows): Float64Array {
   const margins = new Float64Array(size)
   const marks = new Uint8Array(width)
   for (let n = 0; n < size; n++) {
     const from = offsets[n] as number
     const to = offsets[n + 1] as number
-    let sum = 0
+    let sum = bias
+    let near = 0
     let norm = 0
     for (let i = from; i < to; i++) {
       const column = features[i] as number
       sum += weights[column] as number
-      if (squares) norm += squares[column] as number
+      near += normalized.weights[column] as number
+      norm += normalized.squares[column] as number
       marks[column] = 1
     }
-    let margin = bias + (norm > 0 ? sum / Math.sqrt(norm) : sum)
-    for (const tree of trees) margin += tree.values[leafOf(tree, marks)] as number
-    margins[n] = margin
+    sum += norm > 0 ? near / Math.sqrt(norm) : near
+    for (const tree of trees) sum += tree.values[leafOf(tree, marks)] as number
+    margins[n] = sum
     for (let i = from; i < to; i++) marks[features[i] as number] = 0
   }
   return margins

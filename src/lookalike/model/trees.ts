@@ -2,7 +2,7 @@
 // NeurIPS 2018); values and gains of second order (Chen and Guestrin, XGBoost, KDD 2016, section 2.2). They are fitted to what a regression leaves: what columns
 // say together. Deterministic given the seed.
 
-import { sigmoid } from './logistic.ts'
+import { sigmoid } from './linear.ts'
 import type { ObliviousTree } from './model.ts'
 import { makeRandom } from './random.ts'
 import type { Rows } from './rows.ts'
@@ -16,6 +16,8 @@ export type Groups = {
   /** Group `k` has `asked[places[offsets[k]]] ...`. */
   readonly offsets: Uint32Array
   readonly places: Uint8Array
+  /** Group by group, 1 for each of `asked` that it has. */
+  readonly bits: Uint8Array
 }
 
 export function groupsOf(rows: Rows, asked: readonly number[]): Groups {
@@ -48,7 +50,11 @@ export function groupsOf(rows: Rows, asked: readonly number[]): Groups {
     }
     of[n] = group
   }
-  return { asked, size: offsets.length - 1, of, offsets: Uint32Array.from(offsets), places: Uint8Array.from(places) }
+  const size = offsets.length - 1
+  const bits = new Uint8Array(size * asked.length)
+  for (let k = 0; k < size; k++)
+    for (let i = offsets[k] as number; i < (offsets[k + 1] as number); i++) bits[k * asked.length + (places[i] as number)] = 1
+  return { asked, size, of, offsets: Uint32Array.from(offsets), places: Uint8Array.from(places), bits }
 }
 
 export type TreesOptions = {
@@ -69,7 +75,14 @@ export type TreesOptions = {
 }
 
 /** The column whose answer gains most over all leaves, or -1. */
-function bestOf(width: number, leaves: number, sums: Float64Array, has: Float64Array, used: Set<number>, penalty: number): number {
+function bestOf(
+  width: number,
+  leaves: number,
+  sums: Float64Array,
+  has: Float64Array,
+  used: Set<number>,
+  penalty: number,
+): number {
   let before = 0
   for (let leaf = 0; leaf < leaves; leaf++) before += (sums[2 * leaf] as number) ** 2 / ((sums[2 * leaf + 1] as number) + penalty)
   let best = -1
@@ -96,7 +109,7 @@ function bestOf(width: number, leaves: number, sums: Float64Array, has: Float64A
 /** Adds the trees' values to `margins`, of rows that are held out too, and gives the trees. */
 export function fitTrees(groups: Groups, labels: Uint8Array, margins: Float64Array, options: TreesOptions): ObliviousTree[] {
   const { rounds, depth, rate, share, seed, penalty, counts, covers, onRound } = options
-  const { asked, size, of, offsets, places } = groups
+  const { asked, size, of, offsets, places, bits } = groups
   const width = asked.length
   const random = makeRandom(seed)
   const g = new Float64Array(size)
@@ -104,8 +117,6 @@ export function fitTrees(groups: Groups, labels: Uint8Array, margins: Float64Arr
   const leafOf = new Uint8Array(size)
   const coverOf = new Float64Array(size)
   for (let n = 0; n < labels.length; n++) (coverOf[of[n] as number] as number) += covers[n] as number
-  const bits = new Uint8Array(size * width)
-  for (let k = 0; k < size; k++) for (let i = offsets[k] as number; i < (offsets[k + 1] as number); i++) bits[k * width + (places[i] as number)] = 1
   const has = new Float64Array(2 * width * 2 ** Math.max(depth - 1, 0))
   const trees: ObliviousTree[] = []
 
@@ -167,7 +178,10 @@ export function fitTrees(groups: Groups, labels: Uint8Array, margins: Float64Arr
     }
     if (chosen.length === 0) break
     const leaves = 2 ** chosen.length
-    const values = Array.from({ length: leaves }, (_, leaf) => (-rate * (sums[2 * leaf] as number)) / (Math.max(sums[2 * leaf + 1] as number, 0) + penalty))
+    const values = Array.from(
+      { length: leaves },
+      (_, leaf) => (-rate * (sums[2 * leaf] as number)) / (Math.max(sums[2 * leaf + 1] as number, 0) + penalty),
+    )
     const cover = new Array<number>(leaves).fill(0)
     for (let k = 0; k < size; k++) (cover[leafOf[k] as number] as number) += coverOf[k] as number
     for (let n = 0; n < labels.length; n++) (margins[n] as number) += values[leafOf[of[n] as number] as number] as number
@@ -175,4 +189,19 @@ export function fitTrees(groups: Groups, labels: Uint8Array, margins: Float64Arr
     if (onRound?.(round + 1) === false) break
   }
   return trees
+}
+
+/** What trees say of each row, added to its margin. */
+export function addTrees({ asked, size, of, bits }: Groups, trees: readonly ObliviousTree[], margins: Float64Array): void {
+  const place = new Map(asked.map((column, k) => [column, k]))
+  const values = new Float64Array(size)
+  for (const tree of trees) {
+    const places = tree.columns.map((column) => place.get(column) as number)
+    for (let k = 0; k < size; k++) {
+      let leaf = 0
+      for (let i = 0; i < places.length; i++) leaf |= (bits[k * asked.length + (places[i] as number)] as number) << i
+      ;(values[k] as number) += tree.values[leaf] as number
+    }
+  }
+  for (let n = 0; n < margins.length; n++) (margins[n] as number) += values[of[n] as number] as number
 }
