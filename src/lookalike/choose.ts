@@ -18,7 +18,7 @@ export type Choice = {
 
 const SCORED = 'madeleine.lookalike_scores WHERE run = {run:UInt64} AND lookalike = {lookalike:String}'
 /** Equal scores in an order that says nothing of anybody, and is the same each time. */
-const ORDER = 'ORDER BY score DESC, cityHash64({lookalike:String}, visitor), visitor'
+const ORDER = 'ORDER BY score DESC, cityHash64(visitor), visitor'
 const FORMER = 'SELECT visitor FROM madeleine.list_members WHERE list = {lookalike:String} AND generation = {former:UInt64}'
 
 /** Shares are rounded up; a hair above a whole number is that number (0.07 * 100 is 7.000000000000001). */

@@ -45,12 +45,13 @@ export async function countPopulation(store: Store, run: bigint, places: Places)
 
 type Row = { readonly events: number; readonly tie: number; readonly features: readonly number[] }
 
-async function drawRows(store: Store, run: bigint, id: AudienceId, condition: string, most: number): Promise<Row[]> {
+/** Lookalikes of one seed learn from the same visitors: a smaller reach is a part of a larger one. */
+async function drawRows(store: Store, run: bigint, seed: AudienceId, condition: string, most: number): Promise<Row[]> {
   return store.rows<Row>({
     owner: 'lookalike.sample',
-    sql: `SELECT events, toUInt32(bitAnd(cityHash64({id:String}, visitor), 0xFFFFFFFF)) AS tie, features FROM madeleine.visitor_features
-          WHERE run = ${run} AND ${condition} ORDER BY cityHash64({id:String}, visitor), visitor LIMIT ${most}`,
-    values: { id },
+    sql: `SELECT events, toUInt32(bitAnd(cityHash64({seed:String}, visitor), 0xFFFFFFFF)) AS tie, features FROM madeleine.visitor_features
+          WHERE run = ${run} AND ${condition} ORDER BY cityHash64({seed:String}, visitor), visitor LIMIT ${most}`,
+    values: { seed },
     settings: { log_queries: 0 },
   })
 }
@@ -120,8 +121,8 @@ export async function learn(
   onShare: (share: number) => void,
 ): Promise<Learned> {
   const { run } = everybody.dictionary
-  const seeds = await drawRows(store, run, lookalike.id, seedSql(places), SEEDS_MAX)
-  const others = await drawRows(store, run, lookalike.id, `${inPool(places)} AND NOT ${seedSql(places)}`, OTHERS_MAX)
+  const seeds = await drawRows(store, run, lookalike.seed.id, seedSql(places), SEEDS_MAX)
+  const others = await drawRows(store, run, lookalike.seed.id, `${inPool(places)} AND NOT ${seedSql(places)}`, OTHERS_MAX)
   const each = { seed: seed / Math.max(1, seeds.length), other: pool / Math.max(1, others.length) }
   const { columns, leaks } = await chooseColumns(store, lookalike, everybody, places, { seeds, others }, each)
   const columnOf = new Map(columns.map(({ number }, n) => [number, n]))
