@@ -7,6 +7,7 @@ import { type Flags, readContext } from './context.ts'
 import { type Outcome, table } from './output.ts'
 
 const FEATURES_SHOWN = 20
+const LEAKS_SHOWN = 12
 const percent = (share: number | null | undefined): string => (share == null ? '' : `${(100 * share).toFixed(1)} %`)
 const two = (n: number | null | undefined): string => (n == null ? '' : n.toFixed(3))
 const range = ([low, high]: readonly [number, number]): string => `${low.toFixed(3)} to ${high.toFixed(3)}`
@@ -80,7 +81,14 @@ export async function reportLookalike(id: string, flags: Flags): Promise<Outcome
       ['feature', 'weight'],
       features.slice(0, FEATURES_SHOWN).map(({ name, weight }) => [name, two(weight)]),
     ),
-    ...(leaks.length === 0 ? [] : [`left out as the seed's own rule: ${leaks.map(({ name }) => name).join('; ')}`]),
+    ...(leaks.length === 0
+      ? []
+      : [
+          `left out as the seed's own rule: ${leaks
+            .slice(0, LEAKS_SHOWN)
+            .map(({ name }) => name)
+            .join('; ')}${leaks.length > LEAKS_SHOWN ? ` and ${leaks.length - LEAKS_SHOWN} more` : ''}`,
+        ]),
     ...(change
       ? [
           `against the members before: ${change.entered} came, ${change.left} went; the scores alone would have replaced ${change.wanted}, the budget was ${change.budget}, lift kept ${percent(change.liftKept)}`,

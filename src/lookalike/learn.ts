@@ -82,9 +82,7 @@ async function chooseColumns(
   eachStandsFor: { readonly seed: number; readonly other: number },
 ): Promise<{ columns: Column[]; leaks: Leak[] }> {
   const isRule = seed.kind === 'segment'
-  const ofRule = isRule
-    ? await findRuleLeaks(store, seed.rule, everybody, places.seed)
-    : { numbers: new Set<number>(), isActivity: false }
+  const isOwn = isRule ? await findRuleLeaks(store, seed.rule, everybody, places.seed) : () => false
   const counts = new Map<number, [seeds: number, others: number]>()
   for (const [label, rows] of [seeds, others].entries())
     for (const { features } of rows)
@@ -94,21 +92,24 @@ async function chooseColumns(
         ;(count[label] as number)++
       }
   const columns: Column[] = []
-  const leaks: Leak[] = []
+  const leaks = new Map<string, Leak['why']>()
   for (const [number, [ofSeeds, ofOthers]] of counts) {
     const feature = featureOf(everybody.dictionary, number)
     const has = ofSeeds + ofOthers
     if (!feature || has < VISITORS_MIN || has === seeds.length + others.length) continue
     if (exclude.some((name) => isOf(name, feature))) continue
-    const name = nameOf(feature)
-    if (ofRule.numbers.has(number) || (ofRule.isActivity && isOf('activity', feature))) leaks.push({ name, why: 'own_rule' })
+    // Named once, however often it is seen.
+    const leak = (why: Leak['why']) => leaks.set(nameOf({ ...feature, times: 1 }), why)
+    if (isOwn(number)) leak('own_rule')
     // A list may hold those whom a feature tells: then that is what there is to learn.
-    else if (isRule && ofSeeds > TELLS_SEED * seeds.length && ofOthers < TELLS_OTHERS * others.length)
-      leaks.push({ name, why: 'tells_the_seed' })
+    else if (isRule && ofSeeds > TELLS_SEED * seeds.length && ofOthers < TELLS_OTHERS * others.length) leak('tells_the_seed')
     else columns.push({ number, feature, visitors: Math.round(ofSeeds * eachStandsFor.seed + ofOthers * eachStandsFor.other) })
   }
   columns.sort((a, b) => b.visitors - a.visitors || a.number - b.number)
-  return { columns: columns.slice(0, FEATURES_MAX).sort((a, b) => a.number - b.number), leaks }
+  return {
+    columns: columns.slice(0, FEATURES_MAX).sort((a, b) => a.number - b.number),
+    leaks: [...leaks].map(([name, why]) => ({ name, why })),
+  }
 }
 
 /** Deterministic: the same visitors, the same model. */
