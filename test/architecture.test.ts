@@ -19,6 +19,7 @@ const ORDER = [
   'sync',
   'imports',
   'membership',
+  'lookalike',
   'activate',
   'insight',
   'wire',
