@@ -94,6 +94,8 @@ export type Boosting = {
   readonly rate: number
   readonly share: number
   readonly penalty: number
+  /** Ends after so many rounds that did not make a fold's held-out loss less. */
+  readonly patience: number
 }
 
 /** Trees on what the regression leaves; as many rounds as make the held-out loss least. */
@@ -101,39 +103,39 @@ export function treesOf(
   ground: Ground,
   { linears }: Candidate,
   asked: readonly number[],
-  { roundsMax, ...boosting }: Boosting,
+  { roundsMax, patience, ...boosting }: Boosting,
 ): Candidate {
   const { rows, lengths, labels, weights, counts, folds, trained } = ground
   const groups = groupsOf(rows, asked)
   const losses = new Float64Array(roundsMax + 1)
   const held = trained.map((_, k) => Uint32Array.from([...folds.keys()].filter((n) => folds[n] === k)))
+  let rounds = roundsMax
   const trees = trained.map((own, k) => {
     const margins = linearMargins(rows, lengths, linears[k] as Linear)
-    const record = (round: number): void => {
+    let least = Number.POSITIVE_INFINITY
+    let leastAt = 0
+    const record = (round: number): boolean => {
+      let loss = 0
       for (const n of held[k] as Uint32Array) {
         const z = margins[n] as number
-        ;(losses[round] as number) += (weights[n] as number) * (softplus(z) - (labels[n] as number) * z)
+        loss += (weights[n] as number) * (softplus(z) - (labels[n] as number) * z)
       }
+      ;(losses[round] as number) += loss
+      if (loss < least) {
+        least = loss
+        leastAt = round
+      }
+      return round - leastAt < patience
     }
     record(0)
-    let last = 0
-    const found = fitTrees(groups, labels, margins, {
-      ...boosting,
-      rounds: roundsMax,
-      seed: ground.seed + k,
-      counts: own,
-      covers: counts,
-      onRound: (round) => {
-        record(round)
-        last = round
-        return true
-      },
-    })
-    for (let round = last + 1; round <= roundsMax; round++) record(round)
+    const seed = ground.seed + k
+    const found = fitTrees(groups, labels, margins, { ...boosting, rounds, seed, counts: own, covers: counts, onRound: record })
+    rounds = Math.min(rounds, found.length)
     return found
   })
-  const rounds = losses.indexOf(losses.reduce((least, loss) => Math.min(least, loss)))
-  const kept = trees.map((found) => found.slice(0, rounds))
+  const comparable = losses.slice(0, rounds + 1)
+  const best = comparable.indexOf(comparable.reduce((least, loss) => Math.min(least, loss)))
+  const kept = trees.map((found) => found.slice(0, best))
   const margins = kept.map((found, k) => {
     const z = linearMargins(rows, lengths, linears[k] as Linear)
     addTrees(groups, found, z)

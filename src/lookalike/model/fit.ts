@@ -25,9 +25,11 @@ const FOLDS = 5
 /** Samples with more columns in all rows are held out in fewer folds, and their penalty is sought on one: of 70,000 visitors any fold says the same. */
 const LARGE_CELLS = 1_500_000
 const FOLDS_LARGE = 3
+/** With few members a fold's loss wavers for longer. */
+const PATIENCE_LARGE = 5
 /** Trees of all folds together: each is asked of everybody who is scored. Twice as many at half the rate had the same AUC and recall to 0.0005. */
 const TREES_MAX = 125
-const BOOSTING: Omit<Boosting, 'roundsMax'> = { depth: 6, rate: 0.2, share: 0.7, penalty: 5 }
+const BOOSTING: Omit<Boosting, 'roundsMax' | 'patience'> = { depth: 6, rate: 0.2, share: 0.7, penalty: 5 }
 
 const meanOf = (arrays: readonly Float64Array[], width: number): Float64Array => {
   const mean = new Float64Array(width)
@@ -74,7 +76,9 @@ export function fitModel(sample: Sample, { seed, onShare }: FitOptions): Fitted 
   onShare?.(0.05)
   const regression = regressionOf(ground, isLarge ? 1 : foldCount)
   onShare?.(0.6)
-  const trees = treesOf(ground, regression, askedOf(rows), { ...BOOSTING, roundsMax: Math.floor(TREES_MAX / foldCount) })
+  const roundsMax = Math.floor(TREES_MAX / foldCount)
+  const patience = isLarge ? PATIENCE_LARGE : roundsMax
+  const trees = treesOf(ground, regression, askedOf(rows), { ...BOOSTING, roundsMax, patience })
   onShare?.(0.95)
   const { chosen, standings, candidates } = chooseOf(sample, ground, { similarity, regression, trees })
   const model = { ...modelOf(ground, chosen), ...calibrate(chosen.margins, labels, weights) }

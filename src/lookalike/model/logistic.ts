@@ -71,7 +71,8 @@ export function logisticLoss(rows: Rows, { squares, inverse }: Lengths, labels: 
 
 /** Twice what the hardest of the measured problems took. */
 const STEPS_MAX = 100
-const TOLERANCE = 1e-6
+/** Share of the loss: a thirtieth of it changed neither AUC nor recall by 0.0005 on MSWeb, and took half as long again. */
+const TOLERANCE = 3e-5
 
 export function fitLogistic(rows: Rows, lengths: Lengths, labels: Uint8Array, options: LogisticOptions): Linear {
   const { size, width, offsets, features } = rows
