@@ -38,3 +38,6 @@ export function enginePid(data: string): number {
   if (pid === undefined) throw new Error(`no engine runs on ${data}`)
   return Number(pid)
 }
+
+/** Resident memory of a process at its highest, as the kernel keeps it; 0 of one that is gone. */
+export const peakBytes = (pid: number): number => 1_024 * Number(/VmHWM:\s+(\d+)/.exec(read(`/proc/${pid}/status`))?.[1] ?? 0)
