@@ -38,10 +38,10 @@ export async function check(flags: Flags & { readonly schema?: string }): Promis
   if (flags.schema !== undefined) writeSchemas(flags.schema)
   try {
     const settings = loadSettings(environment.config, process.env)
-    const { segments, sources, destinations } = settings
+    const { segments, lookalikes, sources, destinations } = settings
     const warnings = [...settings.warnings, ...(await unseen(environment, settings))]
     for (const warning of warnings) process.stderr.write(`${line(warning)}\n`)
-    const text = `${environment.config}: ${sources.size} sources, ${segments.size} segments, ${destinations.length} destinations: ok`
+    const text = `${environment.config}: ${sources.size} sources, ${segments.size} segments, ${lookalikes.size} lookalikes, ${destinations.length} destinations: ok`
     return { json: { ok: true, errors: [], warnings }, text, exitCode: 0 }
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error

@@ -8,7 +8,7 @@ import type { DemoResult } from './run.ts'
 export type DemoReport = {
   readonly result: DemoResult
   readonly place: Place
-  readonly settings: Pick<Settings, 'segments'>
+  readonly settings: Pick<Settings, 'segments' | 'lookalikes'>
   /** Where the collector listens; undefined where it has stopped. */
   readonly port: number | undefined
   /** CLICKHOUSE_URL is set, but the events are in the embedded engine: commands must not follow it. */
@@ -36,7 +36,7 @@ export function demoTable({ result, settings }: DemoReport): { header: string[];
     header: ['audience', 'name', 'size', ...destinations.map(({ id }) => `to ${id}`)],
     rows: audiences.map(({ id, size }) => [
       id,
-      settings.segments.get(id)?.name ?? id,
+      (settings.segments.get(id) ?? settings.lookalikes.get(id))?.name ?? id,
       size,
       ...destinations.map((destination) => destination.audiences.find(({ audience }) => audience === id)?.added ?? ''),
     ]),
@@ -46,11 +46,16 @@ export function demoTable({ result, settings }: DemoReport): { header: string[];
 const quoted = (text: string): string => (/^[\w./@:+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
 const SAMPLE_AGENT = 'Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0'
 
-function nextCommands({ place, port, hidesServer, result }: DemoReport): string[] {
+function nextCommands({ place, port, hidesServer, result, settings }: DemoReport): string[] {
   const on = `--config ${quoted(place.config)} --data ${quoted(place.data)}`
   const madeleine = `${hidesServer ? 'CLICKHOUSE_URL= ' : ''}npx madeleine`
   const id = result.audiences[0]?.id
   const members = id === undefined ? [] : ['# who is in an audience', `${madeleine} members ${id} ${on}`]
+  const [lookalike] = settings.lookalikes.keys()
+  const report =
+    lookalike === undefined
+      ? []
+      : ['# how well a lookalike finds those whom it has not seen', `${madeleine} report lookalike ${lookalike} ${on}`]
   const hit =
     port === undefined
       ? ['# collect more', `${madeleine} serve ${on}`]
@@ -60,6 +65,7 @@ function nextCommands({ place, port, hidesServer, result }: DemoReport): string[
         ]
   return [
     ...members,
+    ...report,
     '# change a rule, run the tests that stand beside it, build again',
     `\${EDITOR:-vi} ${quoted(join(place.config, 'segments'))}`,
     `${madeleine} test --config ${quoted(place.config)}`,

@@ -8,7 +8,9 @@ import { expect, it } from 'vitest'
 import { DROP_REASONS, REFUSAL_REASONS } from '../../src/collect/decide.ts'
 import { PIXEL_ROUTE } from '../../src/collect/pixel.ts'
 import { FIELD_TYPES } from '../../src/event/event.ts'
+import { ALL_KINDS } from '../../src/lookalike/families.ts'
 import { loadSettings } from '../../src/settings/load.ts'
+import { lookalikeSchema } from '../../src/settings/schema.ts'
 import { SYNC_MACROS } from '../../src/settings/sync-template.ts'
 import { SYNC_OUTCOMES } from '../../src/sync/outcomes.ts'
 
@@ -69,10 +71,16 @@ it('names every field of a rule', () => {
   for (const field of Object.keys(FIELD_TYPES)) expect(section('Rules'), field).toContain(`\`${field}\``)
 })
 
+it('names every kind of feature and every key of a lookalike', () => {
+  for (const { kind } of ALL_KINDS) expect(section('Lookalikes'), kind).toContain(`\`${kind}\``)
+  const keys = Object.keys(lookalikeSchema.shape).filter((key) => key !== 'id' && key !== 'name')
+  for (const key of keys) expect(section('Lookalikes'), key).toContain(`\`${key}\``)
+})
+
 it('has examples that are one valid configuration', () => {
   const directory = mkdtempSync(join(tmpdir(), 'readme-'))
   const blocks = [...readme.matchAll(/```yaml\n# (config\/\S+)\n([\s\S]*?)```/g)]
-  expect(blocks).toHaveLength(5)
+  expect(blocks).toHaveLength(6)
   for (const [, name = '', text = ''] of blocks) {
     mkdirSync(dirname(join(directory, name)), { recursive: true })
     writeFileSync(join(directory, name), text)
@@ -80,6 +88,7 @@ it('has examples that are one valid configuration', () => {
   const settings = loadSettings(join(directory, 'config'), {})
   expect([...settings.sources.keys()]).toEqual(['news', 'ads', 'panel'])
   expect(settings.segments.size).toBe(1)
+  expect([...settings.lookalikes.keys()]).toEqual(['like-auto-intenders'])
   expect([...settings.partners.keys()]).toEqual(['adnxs', 'exchange'])
   rmSync(directory, { recursive: true })
 })

@@ -21,6 +21,11 @@ import { openScratchStore, type ScratchStore } from '../support/store.ts'
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 const retentionMs = RETENTION_MAX_MS
 
+function existing<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('there is none')
+  return value
+}
+
 /** A store with a configuration, and the steps of a build. */
 async function openNetwork(files: Readonly<Record<string, string>>) {
   const scratch: ScratchStore = await openScratchStore()
@@ -135,8 +140,8 @@ describe('a lookalike of a list', () => {
 
   it('scores everybody between 0 and 1, the members above the others, and those above a score where that is asked for', async () => {
     const trainings = await readTrainings(network.store)
-    const all = await readScores(network.store, 'all' as AudienceId, trainings.get('all' as AudienceId)!)
-    const near = await readScores(network.store, 'near' as AudienceId, trainings.get('near' as AudienceId)!)
+    const all = await readScores(network.store, 'all' as AudienceId, existing(trainings.get('all' as AudienceId)))
+    const near = await readScores(network.store, 'near' as AudienceId, existing(trainings.get('near' as AudienceId)))
     expect([...all.values()].every((score) => score > 0 && score < 1)).toBe(true)
     const least = Math.min(...near.values())
     expect([...all].filter(([id, score]) => score > least + 1e-9 && !near.has(id))).toEqual([])
@@ -146,13 +151,15 @@ describe('a lookalike of a list', () => {
   })
 
   it('explains a score by contributions that sum to it', async () => {
-    const training = (await readTrainings(network.store)).get('all' as AudienceId)!
+    const training = existing((await readTrainings(network.store)).get('all' as AudienceId))
     const scores = [...(await readScores(network.store, 'all' as AudienceId, training))].sort((a, b) => b[1] - a[1])
     for (const [visitor, score] of [...scores.slice(0, 5), ...scores.slice(-5), ...scores.slice(1_000, 1_010)]) {
-      const told = await explainScore(network.store, 'all' as AudienceId, visitor, { nowMs: network.now(), retentionMs })
-      expect(told?.score).toBeCloseTo(score, 9)
-      const margin = told!.contributions.reduce((sum, { weight }) => sum + weight, told!.base)
-      expect(1 / (1 + Math.exp(-(told!.slope * margin + told!.offset)))).toBeCloseTo(score, 9)
+      const told = existing(
+        await explainScore(network.store, 'all' as AudienceId, visitor, { nowMs: network.now(), retentionMs }),
+      )
+      expect(told.score).toBeCloseTo(score, 9)
+      const margin = told.contributions.reduce((sum, { weight }) => sum + weight, told.base)
+      expect(1 / (1 + Math.exp(-(told.slope * margin + told.offset)))).toBeCloseTo(score, 9)
     }
   })
 
@@ -171,13 +178,13 @@ describe('a lookalike of a list', () => {
 
   it('loses whoever becomes one of the seed, and whoever takes back the consent to models, at the next tick', async () => {
     const [joins, refuses, stays] = await network.membersOf('near')
-    await storeList(network.store, 'fans', [...seed, joins!])
+    await storeList(network.store, 'fans', [...seed, existing(joins)])
     const refusal = {
       source: 'news',
       permissions: permissionSet(['store', 'profile', 'activate', 'measure', 'report']) | (1 << SIGNALLED_BIT),
       receivers: [],
     }
-    await storeSignals(network.store, [{ tsMs: Date.now(), visitor: refuses!, ...refusal }])
+    await storeSignals(network.store, [{ tsMs: Date.now(), visitor: existing(refuses), ...refusal }])
     const { known, usual } = await network.audiences()
     const asked = chooseAudiences(known, [], usual)
     await buildAudiences(network.store, { known, audiences: asked, retentionMs, now: () => Date.now() }) // without a training
@@ -262,7 +269,7 @@ describe('what a build does to lookalikes', () => {
     expect(after).toHaveLength(Math.ceil(0.1 * (3_400 - seed.length)))
     expect(came).toBeGreaterThan(0)
     expect(came).toBeLessThanOrEqual(Math.max(0.05 * after.length, after.length - before.size))
-    const report = await readTrainingReport(network.store, trained[0]!)
+    const report = await readTrainingReport(network.store, existing(trained[0]))
     expect(report?.change?.wanted).toBeGreaterThan(came)
     expect(report?.change?.features.length).toBeGreaterThan(0)
     expect(report?.change?.liftKept).toBeGreaterThan(0.3)
@@ -355,7 +362,7 @@ describe('a seed', () => {
   })
 
   it('leaves out and names what is its own rule: the event, and the page and the words that come with it', async () => {
-    const training = (await readTrainings(network.store)).get('near-buyers' as AudienceId)!
+    const training = existing((await readTrainings(network.store)).get('near-buyers' as AudienceId))
     const report = await readTrainingReport(network.store, training)
     const leaks = report?.leaks.map(({ name }) => name) ?? []
     expect(leaks).toEqual(
@@ -368,7 +375,7 @@ describe('a seed', () => {
   })
 
   it('is sought among a pool, and by what is not excluded', async () => {
-    const training = (await readTrainings(network.store)).get('near-any' as AudienceId)!
+    const training = existing((await readTrainings(network.store)).get('near-any' as AudienceId))
     const mobiles = new Set(await network.membersOf('mobiles'))
     expect(training.pool).toBe([...mobiles].filter((id) => !seed.includes(id)).length)
     const report = await readTrainingReport(network.store, training)
