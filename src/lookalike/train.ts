@@ -51,7 +51,7 @@ export async function trainLookalikes(store: Store, due: readonly Due[], options
   const { retentionMs, now, limits, taxonomy, onShare = () => {} } = options
   const { audiences, placeOf } = rulesOf(due)
   const moment = { atMs: now(), retentionMs }
-  const run = makeBatches(now)()
+  const run = makeBatches(Date.now)() // of the engine's housekeeping, not of the moment that is asked about
   return withFound(store, { audiences, moment, limits, onShare: (share) => onShare(0.2 * share) }, async (found) => {
     try {
       const seeds = [...new Set(due.map(({ lookalike }) => placeOf(lookalike.seed.rule)))]

@@ -16,7 +16,7 @@ import { loadSettings } from '../../src/settings/load.ts'
 import { anEvent, storeEvents, storeList, storeSignals, visitorNumber } from '../support/events.ts'
 import { makeDice, makePopulation, type Population } from '../support/population.ts'
 import { OPEN_CONFIG, scratchProject } from '../support/scratch.ts'
-import { openScratchStore, type ScratchStore } from '../support/store.ts'
+import { openScratchStore, type ScratchStore, type StoreMode } from '../support/store.ts'
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 const retentionMs = RETENTION_MAX_MS
@@ -27,8 +27,8 @@ function existing<T>(value: T | undefined): T {
 }
 
 /** A store with a configuration, and the steps of a build. */
-async function openNetwork(files: Readonly<Record<string, string>>) {
-  const scratch: ScratchStore = await openScratchStore()
+async function openNetwork(files: Readonly<Record<string, string>>, mode: StoreMode = 'embedded') {
+  const scratch: ScratchStore = await openScratchStore(mode)
   const { store } = scratch
   let project = scratchProject({ ...OPEN_CONFIG, ...files })
   let nowMs = Date.now()
@@ -282,9 +282,9 @@ describe('what a build does to lookalikes', () => {
     expect(await network.membersOf('near')).toHaveLength(Math.ceil(0.5 * (3_400 - seed.length)))
   })
 
-  it('the same events, the same seed: the same members', async () => {
+  it('the same events, the same seed: the same members, embedded or on a server', async () => {
     const other = await openNetwork({ 'config/lookalikes/a.yaml': file(lookalike()) })
-    const again = await openNetwork({ 'config/lookalikes/a.yaml': file(lookalike()) })
+    const again = await openNetwork({ 'config/lookalikes/a.yaml': file(lookalike()) }, 'server')
     for (const { store, build } of [other, again]) {
       await storeEvents(store, population.events)
       await storeList(store, 'fans', seed)
