@@ -5,87 +5,104 @@
 import type { Penalties } from './candidates.ts'
 import type { Lengths } from './linear.ts'
 import { makeRandom } from './random.ts'
-import { foldsOf, orderOf, type Sample } from './sample.ts'
-import { standingsOf } from './standing.ts'
+import type { Rows } from './rows.ts'
+import { orderOf, type Sample } from './sample.ts'
 
 const DRAWS = 60
 /** Visitors among whom seeds are drawn. */
-const VISITORS_MAX = 4000
+const VISITORS_MAX = 3000
 
-/** The standard deviation of the AUC of seeds of this size that were drawn by chance from the unlabelled. */
-export function chanceErrorOf(
-  sample: Sample,
-  lengths: Lengths,
-  { penalty, penaltyNormalized }: Penalties,
-  foldCount: number,
-  seed: number,
-): number {
-  const { rows, labels } = sample
-  const visitors = [...orderOf(sample.ties)].filter((n) => labels[n] === 0).slice(0, VISITORS_MAX)
-  const members = labels.length - labels.filter((label) => label === 0).length
+/** Over the columns of some visitors: how often each is had, the sum of its values in rows of length 1, and of their squares. */
+function sumsOf({ width, offsets, features }: Rows, { squares, inverse }: Lengths, some: Uint32Array) {
+  const counts = new Float64Array(width)
+  const near = new Float64Array(width)
+  const nearSquares = new Float64Array(width)
+  for (const n of some) {
+    const short = inverse[n] as number
+    for (let i = offsets[n] as number; i < (offsets[n + 1] as number); i++) {
+      const column = features[i] as number
+      ;(counts[column] as number)++
+      ;(near[column] as number) += short
+      ;(nearSquares[column] as number) += short * short
+    }
+  }
+  for (let i = 0; i < width; i++) {
+    ;(near[i] as number) *= Math.sqrt(squares[i] as number)
+    ;(nearSquares[i] as number) *= squares[i] as number
+  }
+  return { counts, near, nearSquares }
+}
+
+/** The AUC of margins against others' margins. */
+function aucOf(own: Float64Array, others: Float64Array): number {
+  others.sort()
+  let sum = 0
+  for (const margin of own) {
+    const below = (isOver: (other: number) => boolean): number => {
+      let low = 0
+      let high = others.length
+      while (low < high) {
+        const middle = (low + high) >> 1
+        if (isOver(others[middle] as number)) high = middle
+        else low = middle + 1
+      }
+      return low
+    }
+    sum += (below((other) => other >= margin) + below((other) => other > margin)) / 2
+  }
+  return sum / own.length / others.length
+}
+
+/** How far from 0.5, in the root mean square, the AUC of seeds of this size is that were drawn by chance from the unlabelled. */
+export function chanceErrorOf(sample: Sample, lengths: Lengths, penalties: Penalties, foldCount: number, seed: number): number {
+  const { rows, labels, ties } = sample
+  const { offsets, features, width } = rows
+  const members = labels.reduce((sum, label) => sum + label, 0)
+  const visitors = orderOf(ties)
+    .filter((n) => labels[n] === 0)
+    .slice(0, VISITORS_MAX)
   const drawn = Math.min(members, Math.floor(visitors.length / 2))
   if (drawn < foldCount) return 0.5
   const prior = drawn / visitors.length
-  const random = makeRandom(seed)
-  const idf = lengths.squares.map(Math.sqrt)
-
-  /** Over the columns of some visitors: how often each is had, as it is and in rows of length 1. */
-  function sumsOf(
-    some: readonly number[],
-    sums = [new Float64Array(rows.width), new Float64Array(rows.width), new Float64Array(rows.width)] as const,
-  ) {
-    for (const n of some) {
-      const short = lengths.inverse[n] as number
-      for (let i = rows.offsets[n] as number; i < (rows.offsets[n + 1] as number); i++) {
-        const column = rows.features[i] as number
-        const near = short * (idf[column] as number)
-        ;(sums[0][column] as number)++
-        ;(sums[1][column] as number) += near
-        ;(sums[2][column] as number) += near * near
-      }
-    }
-    return sums
-  }
-  const everybody = sumsOf(visitors)
   const bend = prior * (1 - prior)
-  const first = everybody[0].map((count) => 1 / (penalty + bend * count))
-  const second = everybody[2].map((squares, i) => (idf[i] as number) / (penaltyNormalized + bend * squares))
-  const aucs: number[] = []
+  const everybody = sumsOf(rows, lengths, visitors)
+  const plainStep = everybody.counts.map((count) => 1 / (penalties.penalty + bend * count))
+  const nearStep = everybody.nearSquares.map(
+    (square, i) => Math.sqrt(lengths.squares[i] as number) / (penalties.penaltyNormalized + bend * square),
+  )
+  const random = makeRandom(seed)
+  let squares = 0
   for (let draw = 0; draw < DRAWS; draw++) {
-    const shuffled = Uint32Array.from(visitors, () => Math.floor(random() * 2 ** 32))
-    const chosen = new Set(orderOf(shuffled).slice(0, drawn))
-    const own: Sample = {
-      ...sample,
-      labels: Uint8Array.from(visitors, (_, k) => (chosen.has(k) ? 1 : 0)),
-      counts: new Float32Array(visitors.length).fill(1),
-      ties: Uint32Array.from(visitors, () => Math.floor(random() * 2 ** 32)),
+    // Fisher and Yates; the first are the seed, and each fold has every so many of both.
+    for (let n = visitors.length - 1; n > 0; n--) {
+      const other = Math.floor(random() * (n + 1))
+      const kept = visitors[n] as number
+      visitors[n] = visitors[other] as number
+      visitors[other] = kept
     }
-    const folds = foldsOf(own, foldCount)
-    const margins = new Float64Array(visitors.length)
+    let auc = 0
     for (let fold = 0; fold < foldCount; fold++) {
-      const trained = visitors.filter((_, k) => own.labels[k] === 1 && folds[k] !== fold)
-      const [plain, near] = sumsOf(trained)
+      const trained = visitors.slice(0, drawn).filter((_, k) => k % foldCount !== fold)
+      const sums = sumsOf(rows, lengths, trained)
       const share = trained.length / visitors.length
-      for (let i = 0; i < rows.width; i++) {
-        plain[i] = ((plain[i] as number) - share * (everybody[0][i] as number)) * (first[i] as number)
-        near[i] = ((near[i] as number) - share * (everybody[1][i] as number)) * (second[i] as number)
+      const plain = plainStep.map((step, i) => step * ((sums.counts[i] as number) - share * (everybody.counts[i] as number)))
+      const near = nearStep.map((step, i) => step * ((sums.near[i] as number) - share * (everybody.near[i] as number)))
+      const marginsOf = (from: number, to: number): Float64Array => {
+        const held = visitors.slice(from, to).filter((_, k) => k % foldCount === fold)
+        return Float64Array.from(held, (n) => {
+          let sum = 0
+          let shortened = 0
+          for (let i = offsets[n] as number; i < (offsets[n + 1] as number); i++) {
+            sum += plain[features[i] as number] as number
+            shortened += near[features[i] as number] as number
+          }
+          return sum + shortened * (lengths.inverse[n] as number)
+        })
       }
-      for (const [k, n] of visitors.entries()) {
-        if (folds[k] !== fold) continue
-        let sum = 0
-        let shortened = 0
-        for (let i = rows.offsets[n] as number; i < (rows.offsets[n + 1] as number); i++) {
-          sum += plain[rows.features[i] as number] as number
-          shortened += near[rows.features[i] as number] as number
-        }
-        margins[k] = sum + shortened * (lengths.inverse[n] as number)
-      }
+      auc += width === 0 ? 0.5 / foldCount : aucOf(marginsOf(0, drawn), marginsOf(drawn, visitors.length)) / foldCount
     }
-    const { halves } = standingsOf(own, margins, folds)
-    let sum = 0
-    for (const k of chosen) sum += 1 - (halves[k] as number)
-    aucs.push(sum / drawn)
+    squares += (auc - 0.5) ** 2 / DRAWS
   }
-  const spread = Math.sqrt(aucs.reduce((sum, auc) => sum + (auc - 0.5) ** 2, 0) / DRAWS)
-  return spread * Math.sqrt(drawn / members)
+  // A larger seed than can be drawn here strays less.
+  return Math.sqrt(squares * (drawn / members))
 }
