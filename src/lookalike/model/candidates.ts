@@ -50,7 +50,7 @@ function lossOf({ labels, weights, folds }: Ground, byFold: readonly Float64Arra
 }
 
 /** From strong to weak: each is the start of the next. */
-const PENALTIES = [100, 30, 10, 3, 1]
+const PENALTIES = [300, 100, 30, 10, 3, 1]
 /** The penalty of rows of length 1 as a share of the other: their values are smaller. */
 const SHARE_NORMALIZED = 0.1
 

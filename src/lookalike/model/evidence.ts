@@ -208,7 +208,7 @@ export function noEvidence(sample: Sample): Evidence {
   }
 }
 
-/** Standard errors that the AUC must lie above chance: among 700 shuffled seeds one. */
+/** How many times as far from 0.5 as chance strays the AUC must lie: none of 200 seeds drawn by chance from Deskdrop was taken. */
 const REFUSED_BELOW_ERRORS = 3
 
 /** Why no audience should be made of this, or undefined. */

@@ -24,7 +24,7 @@ export type FitOptions = {
 
 const FOLDS = 5
 /** Samples with more columns in all rows are held out in fewer folds, and their penalty is sought on one: of 70,000 visitors any fold says the same. */
-const LARGE_CELLS = 1_500_000
+const LARGE_CELLS = 1_000_000
 const FOLDS_LARGE = 3
 /** With few members a fold's loss wavers for longer. */
 const PATIENCE_LARGE = 5
