@@ -3,10 +3,13 @@
 // So seeds are drawn by chance, and ranked by the regression's first step: where it begins to go from a gradient and a diagonal, at the price of an addition a cell.
 
 import type { Penalties } from './candidates.ts'
+import { DEPTHS } from './evidence.ts'
 import type { Lengths } from './linear.ts'
 import { makeRandom } from './random.ts'
 import type { Rows } from './rows.ts'
 import { orderOf, type Sample } from './sample.ts'
+
+export type Chance = { readonly auc: number; readonly recall10: number }
 
 const DRAWS = 60
 /** Visitors among whom seeds are drawn. */
@@ -33,11 +36,14 @@ function sumsOf({ width, offsets, features }: Rows, { squares, inverse }: Length
   return { counts, near, nearSquares }
 }
 
-/** The AUC of margins against others' margins. */
-function aucOf(own: Float64Array, others: Float64Array): number {
+/** The AUC of margins against others' margins, and the share of them above the best tenth of the others. */
+function rankedOf(own: Float64Array, others: Float64Array): Chance {
   others.sort()
   let sum = 0
+  let found = 0
+  const least = others[Math.floor(others.length * (1 - DEPTHS.p10))] as number
   for (const margin of own) {
+    if (margin > least) found++
     const below = (isOver: (other: number) => boolean): number => {
       let low = 0
       let high = others.length
@@ -50,19 +56,19 @@ function aucOf(own: Float64Array, others: Float64Array): number {
     }
     sum += (below((other) => other >= margin) + below((other) => other > margin)) / 2
   }
-  return sum / own.length / others.length
+  return { auc: sum / own.length / others.length, recall10: found / own.length }
 }
 
-/** How far from 0.5, in the root mean square, the AUC of seeds of this size is that were drawn by chance from the unlabelled. */
-export function chanceErrorOf(sample: Sample, lengths: Lengths, penalties: Penalties, foldCount: number, seed: number): number {
+/** How far, in the root mean square, the figures of seeds of this size that were drawn by chance from the unlabelled are from 0.5 and 0.1. */
+export function chanceOf(sample: Sample, lengths: Lengths, penalties: Penalties, foldCount: number, seed: number): Chance {
   const { rows, labels, ties } = sample
-  const { offsets, features, width } = rows
+  const { offsets, features } = rows
   const members = labels.reduce((sum, label) => sum + label, 0)
   const visitors = orderOf(ties)
     .filter((n) => labels[n] === 0)
     .slice(0, VISITORS_MAX)
   const drawn = Math.min(members, Math.floor(visitors.length / 2))
-  if (drawn < foldCount) return 0.5
+  if (drawn < foldCount) return { auc: 0.5, recall10: 1 }
   const prior = drawn / visitors.length
   const bend = prior * (1 - prior)
   const everybody = sumsOf(rows, lengths, visitors)
@@ -71,7 +77,7 @@ export function chanceErrorOf(sample: Sample, lengths: Lengths, penalties: Penal
     (square, i) => Math.sqrt(lengths.squares[i] as number) / (penalties.penaltyNormalized + bend * square),
   )
   const random = makeRandom(seed)
-  let squares = 0
+  const squares = { auc: 0, recall10: 0 }
   for (let draw = 0; draw < DRAWS; draw++) {
     // Fisher and Yates; the first are the seed, and each fold has every so many of both.
     for (let n = visitors.length - 1; n > 0; n--) {
@@ -80,7 +86,7 @@ export function chanceErrorOf(sample: Sample, lengths: Lengths, penalties: Penal
       visitors[n] = visitors[other] as number
       visitors[other] = kept
     }
-    let auc = 0
+    const mean = { auc: 0, recall10: 0 }
     for (let fold = 0; fold < foldCount; fold++) {
       const trained = visitors.slice(0, drawn).filter((_, k) => k % foldCount !== fold)
       const sums = sumsOf(rows, lengths, trained)
@@ -99,10 +105,14 @@ export function chanceErrorOf(sample: Sample, lengths: Lengths, penalties: Penal
           return sum + shortened * (lengths.inverse[n] as number)
         })
       }
-      auc += width === 0 ? 0.5 / foldCount : aucOf(marginsOf(0, drawn), marginsOf(drawn, visitors.length)) / foldCount
+      const { auc, recall10 } = rankedOf(marginsOf(0, drawn), marginsOf(drawn, visitors.length))
+      mean.auc += auc / foldCount
+      mean.recall10 += recall10 / foldCount
     }
-    squares += (auc - 0.5) ** 2 / DRAWS
+    squares.auc += (mean.auc - 0.5) ** 2 / DRAWS
+    squares.recall10 += (mean.recall10 - DEPTHS.p10) ** 2 / DRAWS
   }
   // A larger seed than can be drawn here strays less.
-  return Math.sqrt(squares * (drawn / members))
+  const smaller = drawn / members
+  return { auc: Math.sqrt(squares.auc * smaller), recall10: Math.sqrt(squares.recall10 * smaller) }
 }

@@ -30,6 +30,8 @@ export type Evidence = Baseline & {
   readonly aucError: number
   /** How far from 0.5 the AUC of a seed of this size strays that was drawn by chance, or of this one if its own error is larger. */
   readonly chanceError: number
+  /** The same of the recall at 10 % from 0.1. */
+  readonly chanceErrorRecall10: number
   /** From the least active fifth of the pool to the most active; null: no member there, or nobody else. */
   readonly aucWithinActivity: readonly (number | null)[]
   /** Of what this model would measure on another such sample. It does not cover that the seed may be no random part of those who are looked for. */
@@ -150,12 +152,12 @@ export type Measured = {
   readonly weights: Float32Array
   readonly candidates: readonly CandidateEvidence[]
   readonly chosen: ModelKind
-  readonly chanceError: number
+  readonly chance: Readonly<Record<'auc' | 'recall10', number>>
 }
 
 export function evidenceOf(
   sample: Sample,
-  { folds, standings, scores, weights, candidates, chosen, chanceError }: Measured,
+  { folds, standings, scores, weights, candidates, chosen, chance }: Measured,
 ): Evidence {
   const active = standingsOf(sample, Float64Array.from(sample.activity), new Uint8Array(folds.length))
   const own = baselineOf(sample, standings)
@@ -169,7 +171,8 @@ export function evidenceOf(
     pool: poolOf(sample),
     folds: folds.reduce((most, fold) => Math.max(most, fold + 1), 0),
     aucError,
-    chanceError: Math.max(chanceError, sampledErrorOf(sample, standings)),
+    chanceError: Math.max(chance.auc, sampledErrorOf(sample, standings)),
+    chanceErrorRecall10: chance.recall10,
     aucWithinActivity: withinActivity(sample, standings, active),
     interval: {
       confidence: 0.95,
@@ -198,6 +201,7 @@ export function noEvidence(sample: Sample): Evidence {
     folds: 0,
     aucError: 0.5,
     chanceError: 0.5,
+    chanceErrorRecall10: 1,
     aucWithinActivity: Array.from({ length: QUINTILES }, () => null),
     interval: { confidence: 0.95, auc: any, recall: byDepth(() => any), lift: byDepth((share): Interval => [0, 1 / share]) },
     baselines: { random: RANDOM, most_active: RANDOM },
@@ -210,13 +214,27 @@ export function noEvidence(sample: Sample): Evidence {
 
 /** How many times as far from 0.5 as chance strays the AUC must lie: none of 200 seeds drawn by chance from Deskdrop was taken. */
 const REFUSED_BELOW_ERRORS = 3
+/** Less is asked of the AUC where the recall lies so far above chance: 30 members who are alike may be few among many who do much. */
+const ENOUGH_WITH_RECALL = 2
 
 /** Why no audience should be made of this, or undefined. */
-export function refusalOf({ seed, pool, folds, auc, chanceError, lift, interval }: Evidence): string | undefined {
+export function refusalOf({
+  seed,
+  pool,
+  folds,
+  auc,
+  chanceError,
+  chanceErrorRecall10,
+  recall,
+  lift,
+  interval,
+}: Evidence): string | undefined {
   const visitors = (count: number) => `${Math.round(count)} ${Math.round(count) === 1 ? 'visitor' : 'visitors'}`
   if (folds === 0)
     return `nothing can be measured: ${visitors(seed)} of the seed and ${visitors(pool)} outside it are known, and some of both must be held out`
-  const isBetter = auc - REFUSED_BELOW_ERRORS * chanceError > 0.5
+  const errors = (auc - 0.5) / chanceError
+  const isFound = recall.p10 - REFUSED_BELOW_ERRORS * chanceErrorRecall10 > DEPTHS.p10
+  const isBetter = errors > REFUSED_BELOW_ERRORS || (errors > ENOUGH_WITH_RECALL && isFound)
   if (isBetter && interval.lift.p10[0] > 1) return undefined
   const range = ([low, high]: Interval) => `${low.toFixed(2)} to ${high.toFixed(2)}`
   const measured = `AUC ${auc.toFixed(3)} (${range(interval.auc)}; 0.5 is chance), lift at 10 % ${lift.p10.toFixed(2)} (${range(interval.lift.p10)}; 1 is chance)`

@@ -8,7 +8,7 @@
 import { askedOf } from './asked.ts'
 import { calibrate } from './calibrate.ts'
 import { type Boosting, type Candidate, type Ground, regressionOf, similarityOf, treesOf } from './candidates.ts'
-import { chanceErrorOf } from './chance.ts'
+import { chanceOf } from './chance.ts'
 import { chooseOf } from './choice.ts'
 import { type Evidence, evidenceOf, noEvidence } from './evidence.ts'
 import { type Linear, lengthsOf } from './linear.ts'
@@ -84,8 +84,8 @@ export function fitModel(sample: Sample, { seed, onShare }: FitOptions): Fitted 
   const { chosen, standings, candidates } = chooseOf(sample, ground, { similarity, regression, trees })
   const model = { ...modelOf(ground, chosen), ...calibrate(chosen.margins, labels, weights) }
   const scores = chosen.margins.map((margin) => scoreOf(model, margin))
-  const chanceError = chanceErrorOf(sample, ground.lengths, regression.penalties, foldCount, seed)
-  const evidence = evidenceOf(sample, { folds, standings, scores, weights, candidates, chosen: chosen.kind, chanceError })
+  const chance = chanceOf(sample, ground.lengths, regression.penalties, foldCount, seed)
+  const evidence = evidenceOf(sample, { folds, standings, scores, weights, candidates, chosen: chosen.kind, chance })
   onShare?.(1)
   return { model, evidence }
 }
