@@ -31,7 +31,8 @@ const OURS: Readonly<Record<string, Ranker>> = {
   most_active: ({ activity }) => Float64Array.from(activity),
 }
 
-function measure(title: string, tasks: readonly Task[], isEach: boolean): void {
+/** `draws`: so many tasks in a row are draws of one, and count as one in the intervals. */
+function measure(title: string, tasks: readonly Task[], { isEach, draws = 1 }: { isEach: boolean; draws?: number }): void {
   const results = new Map<string, Result[]>()
   const tookS = new Map<string, number>()
   kinds.clear()
@@ -53,6 +54,10 @@ function measure(title: string, tasks: readonly Task[], isEach: boolean): void {
   }
   console.log(`\n${title}: ${tasks.length} tasks; ours chose ${[...kinds].map(([kind, count]) => `${kind} ${count}`).join(', ')}`)
   const of = (name: string, key: keyof Result): number[] => (results.get(name) as Result[]).map((result) => result[key])
+  const grouped = (name: string, key: keyof Result): number[] => {
+    const all = of(name, key)
+    return Array.from({ length: all.length / draws }, (_, n) => mean(all.slice(n * draws, (n + 1) * draws)))
+  }
   if (isEach) {
     console.log('task        visitors   seed   ours auc/recall   xgboost         regression')
     for (const [n, { name, rows, seed }] of tasks.entries()) {
@@ -70,17 +75,17 @@ function measure(title: string, tasks: readonly Task[], isEach: boolean): void {
     )
   for (const rival of ['xgboost', 'sklearn_regression'])
     console.log(
-      `ours - ${rival}, 95 % over tasks: AUC ${paired(of('ours', 'auc'), of(rival, 'auc'))}, recall ${paired(of('ours', 'recall'), of(rival, 'recall'))}`,
+      `ours - ${rival}, 95 % over tasks: AUC ${paired(grouped('ours', 'auc'), grouped(rival, 'auc'))}, recall ${paired(grouped('ours', 'recall'), grouped(rival, 'recall'))}`,
     )
 }
 
 const sets = new Set(options.sets.split(','))
-if (sets.has('msweb')) measure(`MSWeb, salt ${options.salt}`, [...mswebTasks(options.salt)], true)
+if (sets.has('msweb')) measure(`MSWeb, salt ${options.salt}`, [...mswebTasks(options.salt)], { isEach: true })
 if (sets.has('small')) {
   const tasks = [...mswebTasks(options.salt)]
   for (const count of SMALL) {
-    const drawn = Array.from({ length: DRAWS }, (_, draw) => tasks.flatMap((task) => smaller(task, count, draw) ?? []))
-    measure(`MSWeb, seeds of ${count}, ${DRAWS} draws`, drawn.flat(), false)
+    const drawn = tasks.flatMap((task) => Array.from({ length: DRAWS }, (_, draw) => smaller(task, count, draw) ?? []).flat())
+    measure(`MSWeb, seeds of ${count}, ${DRAWS} draws`, drawn, { isEach: false, draws: DRAWS })
   }
 }
 if (sets.has('deskdrop')) {
@@ -88,11 +93,11 @@ if (sets.has('deskdrop')) {
   measure(
     `Deskdrop: liked or bookmarked something, ${SALTS.length} salts`,
     tasks.filter(({ name }) => name.startsWith('liked')),
-    true,
+    { isEach: true },
   )
   measure(
     'Deskdrop: read a popular page',
     tasks.filter(({ name }) => !name.startsWith('liked')),
-    true,
+    { isEach: true },
   )
 }

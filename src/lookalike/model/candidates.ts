@@ -50,11 +50,11 @@ function lossOf({ labels, weights, folds }: Ground, byFold: readonly Float64Arra
 }
 
 /** From strong to weak: each is the start of the next. */
-const PENALTIES = [100, 30, 10, 3, 1]
+const PENALTIES = [300, 100, 30, 10, 3, 1]
 /** The penalty of rows of length 1 as a share of the other: their values are smaller. */
 const SHARE_NORMALIZED = 0.1
 
-type Penalties = { readonly penalty: number; readonly penaltyNormalized: number }
+export type Penalties = { readonly penalty: number; readonly penaltyNormalized: number }
 type Fitted = {
   readonly penalties: Penalties
   readonly linears: readonly Linear[]
@@ -63,7 +63,7 @@ type Fitted = {
 }
 
 /** Both penalties are those with the least held-out loss, sought on the first `searched` folds. */
-export function regressionOf(ground: Ground, searched: number): Candidate {
+export function regressionOf(ground: Ground, searched: number): Candidate & { readonly penalties: Penalties } {
   const { rows, lengths, labels, trained } = ground
   const fitted = (penalties: Penalties, folds: readonly Float32Array[], starts: readonly Linear[] | undefined): Fitted => {
     const linears = folds.map((counts, k) => fitLogistic(rows, lengths, labels, { ...penalties, counts, start: starts?.[k] }))
@@ -85,7 +85,13 @@ export function regressionOf(ground: Ground, searched: number): Candidate {
   }
   const rest = fitted(chosen.penalties, trained.slice(searched), undefined)
   const linears = [...chosen.linears, ...rest.linears]
-  return { kind: 'regression', margins: heldOut(ground, [...chosen.margins, ...rest.margins]), linears, trees: [] }
+  return {
+    kind: 'regression',
+    margins: heldOut(ground, [...chosen.margins, ...rest.margins]),
+    linears,
+    trees: [],
+    penalties: chosen.penalties,
+  }
 }
 
 export type Boosting = {

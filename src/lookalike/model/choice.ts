@@ -3,7 +3,7 @@
 
 import type { Candidate, Ground } from './candidates.ts'
 import type { CandidateEvidence } from './evidence.ts'
-import { errorOfMean } from './intervals.ts'
+import { errorOfMean, meanOf } from './intervals.ts'
 import { softplus } from './linear.ts'
 import type { Sample } from './sample.ts'
 import { type Standings, standingsOf } from './standing.ts'
@@ -19,7 +19,6 @@ export type Choice = {
 }
 type Candidates = { readonly similarity: Candidate; readonly regression: Candidate; readonly trees: Candidate }
 
-const meanOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
 const isClear = (gains: readonly number[], errors: number): boolean =>
   meanOf(gains) > errors * errorOfMean(gains) && meanOf(gains) > 0
 

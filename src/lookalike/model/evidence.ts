@@ -1,7 +1,7 @@
 // What is known of a model before anybody is scored by it: how well it ranks held-out members of the seed, with intervals, beside rankings that need no model.
 // Everything here is read from margins of rows that their model has not seen.
 
-import { errorOfMean, type Interval, widened, Z } from './intervals.ts'
+import { errorOfMean, type Interval, meanOf, widened, Z } from './intervals.ts'
 import type { ModelKind } from './model.ts'
 import type { Sample } from './sample.ts'
 import { type Standings, standingsOf } from './standing.ts'
@@ -28,6 +28,10 @@ export type Evidence = Baseline & {
   readonly folds: number
   /** Standard error of `auc`. */
   readonly aucError: number
+  /** How far from 0.5 the AUC of a seed of this size strays that was drawn by chance, or of this one if its own error is larger. */
+  readonly chanceError: number
+  /** The same of the recall at 10 % from 0.1. */
+  readonly chanceErrorRecall10: number
   /** From the least active fifth of the pool to the most active; null: no member there, or nobody else. */
   readonly aucWithinActivity: readonly (number | null)[]
   /** Of what this model would measure on another such sample. It does not cover that the seed may be no random part of those who are looked for. */
@@ -50,7 +54,6 @@ export const RANDOM: Baseline = { auc: 0.5, recall: byDepth((share) => share), l
 const membersOf = ({ labels }: Sample): number[] => [...labels.keys()].filter((n) => labels[n] === 1)
 const shareOf = <T>(items: readonly T[], is: (item: T) => boolean): number =>
   items.length === 0 ? 0 : items.filter(is).length / items.length
-const meanOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
 
 function baselineOf(sample: Sample, { places, halves }: Standings): Baseline {
   const members = membersOf(sample)
@@ -62,10 +65,9 @@ function baselineOf(sample: Sample, { places, halves }: Standings): Baseline {
   }
 }
 
-/** DeLong, DeLong and Clarke-Pearson (Biometrics 1988), or how much the folds differ. */
-function aucErrorOf(sample: Sample, { halves }: Standings, folds: Uint8Array): number {
-  const members = membersOf(sample)
-  const sorted = Float64Array.from(members, (n) => halves[n] as number).sort()
+/** DeLong, DeLong and Clarke-Pearson, Biometrics 1988. */
+function sampledErrorOf(sample: Sample, { halves }: Standings): number {
+  const sorted = Float64Array.from(membersOf(sample), (n) => halves[n] as number).sort()
   const below: number[] = []
   for (let n = 0; n < halves.length; n++) {
     if (sample.labels[n] === 1) continue
@@ -78,8 +80,12 @@ function aucErrorOf(sample: Sample, { halves }: Standings, folds: Uint8Array): n
     }
     below.push(low / sorted.length)
   }
-  const sampled = Math.hypot(errorOfMean(Array.from(sorted)), errorOfMean(below))
-  return Math.max(sampled, errorOfMean(byFold(members, folds, (own) => meanOf(own.map((n) => halves[n] as number)))))
+  return Math.hypot(errorOfMean(Array.from(sorted)), errorOfMean(below))
+}
+
+function aucErrorOf(sample: Sample, standings: Standings, folds: Uint8Array): number {
+  const ofFolds = byFold(membersOf(sample), folds, (own) => meanOf(own.map((n) => standings.halves[n] as number)))
+  return Math.max(sampledErrorOf(sample, standings), errorOfMean(ofFolds))
 }
 
 function byFold(members: readonly number[], folds: Uint8Array, measure: (own: readonly number[]) => number): number[] {
@@ -146,9 +152,13 @@ export type Measured = {
   readonly weights: Float32Array
   readonly candidates: readonly CandidateEvidence[]
   readonly chosen: ModelKind
+  readonly chance: Readonly<Record<'auc' | 'recall10', number>>
 }
 
-export function evidenceOf(sample: Sample, { folds, standings, scores, weights, candidates, chosen }: Measured): Evidence {
+export function evidenceOf(
+  sample: Sample,
+  { folds, standings, scores, weights, candidates, chosen, chance }: Measured,
+): Evidence {
   const active = standingsOf(sample, Float64Array.from(sample.activity), new Uint8Array(folds.length))
   const own = baselineOf(sample, standings)
   const aucError = aucErrorOf(sample, standings, folds)
@@ -161,6 +171,8 @@ export function evidenceOf(sample: Sample, { folds, standings, scores, weights, 
     pool: poolOf(sample),
     folds: folds.reduce((most, fold) => Math.max(most, fold + 1), 0),
     aucError,
+    chanceError: Math.max(chance.auc, sampledErrorOf(sample, standings)),
+    chanceErrorRecall10: chance.recall10,
     aucWithinActivity: withinActivity(sample, standings, active),
     interval: {
       confidence: 0.95,
@@ -188,6 +200,8 @@ export function noEvidence(sample: Sample): Evidence {
     pool: poolOf(sample),
     folds: 0,
     aucError: 0.5,
+    chanceError: 0.5,
+    chanceErrorRecall10: 1,
     aucWithinActivity: Array.from({ length: QUINTILES }, () => null),
     interval: { confidence: 0.95, auc: any, recall: byDepth(() => any), lift: byDepth((share): Interval => [0, 1 / share]) },
     baselines: { random: RANDOM, most_active: RANDOM },
@@ -198,15 +212,29 @@ export function noEvidence(sample: Sample): Evidence {
   }
 }
 
-/** Standard errors that the AUC must lie above chance: among 700 shuffled seeds one. */
+/** How many times as far from 0.5 as chance strays the AUC must lie: none of 200 seeds drawn by chance from Deskdrop was taken. */
 const REFUSED_BELOW_ERRORS = 3
+/** Less is asked of the AUC where the recall lies so far above chance: 30 members who are alike may be few among many who do much. */
+const ENOUGH_WITH_RECALL = 2
 
 /** Why no audience should be made of this, or undefined. */
-export function refusalOf({ seed, pool, folds, auc, aucError, lift, interval }: Evidence): string | undefined {
+export function refusalOf({
+  seed,
+  pool,
+  folds,
+  auc,
+  chanceError,
+  chanceErrorRecall10,
+  recall,
+  lift,
+  interval,
+}: Evidence): string | undefined {
   const visitors = (count: number) => `${Math.round(count)} ${Math.round(count) === 1 ? 'visitor' : 'visitors'}`
   if (folds === 0)
     return `nothing can be measured: ${visitors(seed)} of the seed and ${visitors(pool)} outside it are known, and some of both must be held out`
-  const isBetter = auc - REFUSED_BELOW_ERRORS * aucError > 0.5
+  const errors = (auc - 0.5) / chanceError
+  const isFound = recall.p10 - REFUSED_BELOW_ERRORS * chanceErrorRecall10 > DEPTHS.p10
+  const isBetter = errors > REFUSED_BELOW_ERRORS || (errors > ENOUGH_WITH_RECALL && isFound)
   if (isBetter && interval.lift.p10[0] > 1) return undefined
   const range = ([low, high]: Interval) => `${low.toFixed(2)} to ${high.toFixed(2)}`
   const measured = `AUC ${auc.toFixed(3)} (${range(interval.auc)}; 0.5 is chance), lift at 10 % ${lift.p10.toFixed(2)} (${range(interval.lift.p10)}; 1 is chance)`

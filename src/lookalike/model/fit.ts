@@ -8,6 +8,7 @@
 import { askedOf } from './asked.ts'
 import { calibrate } from './calibrate.ts'
 import { type Boosting, type Candidate, type Ground, regressionOf, similarityOf, treesOf } from './candidates.ts'
+import { chanceOf } from './chance.ts'
 import { chooseOf } from './choice.ts'
 import { type Evidence, evidenceOf, noEvidence } from './evidence.ts'
 import { type Linear, lengthsOf } from './linear.ts'
@@ -23,7 +24,7 @@ export type FitOptions = {
 
 const FOLDS = 5
 /** Samples with more columns in all rows are held out in fewer folds, and their penalty is sought on one: of 70,000 visitors any fold says the same. */
-const LARGE_CELLS = 1_500_000
+const LARGE_CELLS = 1_000_000
 const FOLDS_LARGE = 3
 /** With few members a fold's loss wavers for longer. */
 const PATIENCE_LARGE = 5
@@ -31,7 +32,7 @@ const PATIENCE_LARGE = 5
 const TREES_MAX = 125
 const BOOSTING: Omit<Boosting, 'roundsMax' | 'patience'> = { depth: 6, rate: 0.2, share: 0.7, penalty: 5 }
 
-const meanOf = (arrays: readonly Float64Array[], width: number): Float64Array => {
+const meanByColumn = (arrays: readonly Float64Array[], width: number): Float64Array => {
   const mean = new Float64Array(width)
   for (const array of arrays) for (let i = 0; i < width; i++) (mean[i] as number) += (array[i] as number) / arrays.length
   return mean
@@ -39,7 +40,7 @@ const meanOf = (arrays: readonly Float64Array[], width: number): Float64Array =>
 
 /** The mean of the folds' models. */
 function modelOf({ rows, lengths }: Ground, { kind, linears, trees }: Candidate): Omit<Model, 'slope' | 'offset'> {
-  const mean = (pick: (linear: Linear) => Float64Array) => meanOf(linears.map(pick), rows.width)
+  const mean = (pick: (linear: Linear) => Float64Array) => meanByColumn(linears.map(pick), rows.width)
   return {
     kind,
     bias: linears.reduce((sum, { bias }) => sum + bias, 0) / linears.length,
@@ -83,7 +84,8 @@ export function fitModel(sample: Sample, { seed, onShare }: FitOptions): Fitted 
   const { chosen, standings, candidates } = chooseOf(sample, ground, { similarity, regression, trees })
   const model = { ...modelOf(ground, chosen), ...calibrate(chosen.margins, labels, weights) }
   const scores = chosen.margins.map((margin) => scoreOf(model, margin))
-  const evidence = evidenceOf(sample, { folds, standings, scores, weights, candidates, chosen: chosen.kind })
+  const chance = chanceOf(sample, ground.lengths, regression.penalties, foldCount, seed)
+  const evidence = evidenceOf(sample, { folds, standings, scores, weights, candidates, chosen: chosen.kind, chance })
   onShare?.(1)
   return { model, evidence }
 }

@@ -6,11 +6,11 @@ export type Interval = readonly [low: number, high: number]
 /** Two-sided, 95 %. */
 export const Z = 1.959964
 
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
+export const meanOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
 /** The standard error of a mean of these. */
 export function errorOfMean(values: readonly number[]): number {
   if (values.length < 2) return 0
-  const middle = mean(values)
+  const middle = meanOf(values)
   return Math.sqrt(values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / (values.length - 1) / values.length)
 }
 

@@ -5,6 +5,7 @@ import { refusalOf } from '../../../src/lookalike/model/evidence.ts'
 import { fitModel } from '../../../src/lookalike/model/fit.ts'
 import { wilson } from '../../../src/lookalike/model/intervals.ts'
 import { marginsOf } from '../../../src/lookalike/model/model.ts'
+import { makeRandom } from '../../../src/lookalike/model/random.ts'
 import { foldsOf } from '../../../src/lookalike/model/sample.ts'
 import { standingsOf } from '../../../src/lookalike/model/standing.ts'
 import { populationOf, sampleOf, shuffled, truthOf } from './population.ts'
@@ -25,6 +26,32 @@ it('refuses small seeds that were shuffled among wide rows, where anything can b
   expect(refusalOf(fitModel(populationOf({ ...wide, strength: 8 }), { seed: 1 }).evidence)).toBeUndefined()
   for (let seed = 0; seed < 15; seed++)
     expect(refusalOf(fitModel(shuffled(populationOf({ ...wide, strength: 8 }), seed), { seed }).evidence)).toBeDefined()
+})
+
+it('knows how far chance strays where visitors differ in how much they do, which the errors of one ranking do not', () => {
+  // A tenth of the visitors does ten times as much: a seed drawn by chance has more of them or fewer, and all folds agree on it.
+  const random = makeRandom(7)
+  const lists = Array.from({ length: 1500 }, () => {
+    const likelihood = random() < 0.1 ? 0.5 : 0.05
+    return [...Array(60).keys()].filter(() => random() < likelihood)
+  })
+  const strays = { own: 0, chance: 0 }
+  const repetitions = 40
+  for (let seed = 0; seed < repetitions; seed++) {
+    const labels = shuffled(
+      sampleOf(
+        lists,
+        60,
+        Uint8Array.from(lists, (_, n) => (n < 60 ? 1 : 0)),
+      ),
+      seed,
+    )
+    const { auc, aucError, chanceError } = fitModel(labels, { seed: 1 }).evidence
+    strays.own += ((auc - 0.5) / aucError) ** 2 / repetitions
+    strays.chance += ((auc - 0.5) / chanceError) ** 2 / repetitions
+  }
+  expect(Math.sqrt(strays.chance)).toBeLessThan(1.35)
+  expect(strays.chance).toBeLessThan(strays.own)
 })
 
 it('measures what the model is worth on visitors that it has never seen: the interval holds it', () => {
