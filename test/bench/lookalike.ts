@@ -1,12 +1,14 @@
 // Lookalikes beside scikit-learn and XGBoost, in one run on the same matrices. A trait is hidden, a salted half of those who have it is the seed, everybody else is
 // ranked: how much of the other half stands in the best 5 %? Not part of CI: it needs Python, python3-sklearn and python3-xgboost (Debian's names).
-//   npm run bench:lookalike -- --sets msweb,small,deskdrop
+// `product` is the whole way: the columns as pages of a site in events of a scratch store, the seed as a list, a training with a reach of everybody.
+//   npm run build && npm run bench:lookalike -- --sets msweb,small,deskdrop
 
 import { parseArgs } from 'node:util'
 import { fitModel } from '../../src/lookalike/model/fit.ts'
 import { marginsOf } from '../../src/lookalike/model/model.ts'
 import { deskdropTasks, hashOf, mswebTasks, smaller, type Task } from './lookalike-data.ts'
 import { mean, paired, type Result, resultOf } from './lookalike-metrics.ts'
+import { productScores } from './lookalike-product.ts'
 import { PYTHON_RANKERS, pythonScores } from './lookalike-python.ts'
 
 const { values: options } = parseArgs({
@@ -17,7 +19,7 @@ const DRAWS = 3
 const SALTS = ['a', 'b', 'c', 'd', 'e']
 
 /** Scores of every row of a task; the seed's own are not looked at. */
-type Ranker = (task: Task) => Float64Array
+type Ranker = (task: Task) => Float64Array | Promise<Float64Array>
 
 const kinds = new Map<string, number>()
 const OURS: Readonly<Record<string, Ranker>> = {
@@ -32,16 +34,19 @@ const OURS: Readonly<Record<string, Ranker>> = {
 }
 
 /** `draws`: so many tasks in a row are draws of one, and count as one in the intervals. */
-function measure(title: string, tasks: readonly Task[], { isEach, draws = 1 }: { isEach: boolean; draws?: number }): void {
+async function measure(
+  title: string,
+  tasks: readonly Task[],
+  { isEach, draws = 1, isWhole = false }: { isEach: boolean; draws?: number; isWhole?: boolean },
+): Promise<void> {
   const results = new Map<string, Result[]>()
   const tookS = new Map<string, number>()
   kinds.clear()
-  for (const [name, ranker] of Object.entries(OURS)) {
+  for (const [name, ranker] of Object.entries({ ...OURS, ...(isWhole && { product: productScores }) })) {
     const before = process.cpuUsage().user
-    results.set(
-      name,
-      tasks.map((task) => resultOf(task, ranker(task))),
-    )
+    const own: Result[] = []
+    for (const task of tasks) own.push(resultOf(task, await ranker(task)))
+    results.set(name, own)
     tookS.set(name, (process.cpuUsage().user - before) / 1e6)
   }
   const python = pythonScores(tasks)
@@ -73,29 +78,31 @@ function measure(title: string, tasks: readonly Task[], { isEach, draws = 1 }: {
     console.log(
       `${name.padEnd(20)}  ${mean(of(name, 'auc')).toFixed(4)}   ${mean(of(name, 'recall')).toFixed(4)}          ${tookS.get(name)?.toFixed(1)}`,
     )
-  for (const rival of ['xgboost', 'sklearn_regression'])
-    console.log(
-      `ours - ${rival}, 95 % over tasks: AUC ${paired(grouped('ours', 'auc'), grouped(rival, 'auc'))}, recall ${paired(grouped('ours', 'recall'), grouped(rival, 'recall'))}`,
-    )
+  for (const own of isWhole ? ['ours', 'product'] : ['ours'])
+    for (const rival of ['xgboost', 'sklearn_regression'])
+      console.log(
+        `${own} - ${rival}, 95 % over tasks: AUC ${paired(grouped(own, 'auc'), grouped(rival, 'auc'))}, recall ${paired(grouped(own, 'recall'), grouped(rival, 'recall'))}`,
+      )
 }
 
 const sets = new Set(options.sets.split(','))
-if (sets.has('msweb')) measure(`MSWeb, salt ${options.salt}`, [...mswebTasks(options.salt)], { isEach: true })
+if (sets.has('msweb'))
+  await measure(`MSWeb, salt ${options.salt}`, [...mswebTasks(options.salt)], { isEach: true, isWhole: true })
 if (sets.has('small')) {
   const tasks = [...mswebTasks(options.salt)]
   for (const count of SMALL) {
     const drawn = tasks.flatMap((task) => Array.from({ length: DRAWS }, (_, draw) => smaller(task, count, draw) ?? []).flat())
-    measure(`MSWeb, seeds of ${count}, ${DRAWS} draws`, drawn, { isEach: false, draws: DRAWS })
+    await measure(`MSWeb, seeds of ${count}, ${DRAWS} draws`, drawn, { isEach: false, draws: DRAWS })
   }
 }
 if (sets.has('deskdrop')) {
   const tasks = [...deskdropTasks(SALTS)]
-  measure(
+  await measure(
     `Deskdrop: liked or bookmarked something, ${SALTS.length} salts`,
     tasks.filter(({ name }) => name.startsWith('liked')),
     { isEach: true },
   )
-  measure(
+  await measure(
     'Deskdrop: read a popular page',
     tasks.filter(({ name }) => !name.startsWith('liked')),
     { isEach: true },
