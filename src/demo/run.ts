@@ -1,9 +1,11 @@
 // The whole job on the sample traffic: sent through the pixel, stored, built, exported, and counted at each step.
 
 import { type DestinationDelivery, exportAudiences } from '../activate/export.ts'
+import type { AudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
 import type { BuildResult } from '../membership/build.ts'
 import type { Refreshed } from '../membership/refresh.ts'
+import type { ResolvedRule } from '../rules/rule.ts'
 import type { Settings } from '../settings/load.ts'
 import type { Spool } from '../spool/spool.ts'
 import { sendTraffic } from './network.ts'
@@ -99,11 +101,11 @@ export async function runDemo(parts: DemoParts, { onStep, onSending }: DemoSteps
   await spool.ship()
   const stored = await readStored(store, startedMs, retentionMs)
   onStep('building the audiences')
-  const { audiences } = await build([...settings.segments.keys()])
+  const { audiences } = await build([...settings.segments.keys(), ...settings.lookalikes.keys()])
   onStep('writing the files for the destinations')
   const destinations = await exportAudiences({
     store,
-    known: settings.segments,
+    known: new Map<AudienceId, { readonly rule: ResolvedRule }>([...settings.segments, ...settings.lookalikes]),
     destinations: settings.destinations.filter(({ connector }) => connector === 'file'),
     data,
     retentionMs,

@@ -20,8 +20,11 @@ const OWN_SHARE = 0.8
 /** Of how much commoner a feature is in the seed, the share that is left without the rule's own events; and how much commoner it must be to matter. */
 const LEFT_SHARE = 0.5
 const COMMONER_MIN = 0.03
-/** What more of all events than this fulfil says little about anybody, and without those events little would be left to learn from. */
-const BROAD_SHARE = 0.3
+/** What more of all events than this fulfil is lost by much that has nothing to do with it; and what more than that fulfil leaves little to learn from. */
+const NARROW_SHARE = 0.3
+const BROAD_SHARE = 0.7
+/** Of these a visitor has one as a rule: where the rule asks for some, the others tell who cannot be meant. */
+const ONE_OF: readonly string[] = ['device', 'browser', 'os', 'country', 'region', 'language']
 
 const filtersOf = ({ leaf }: Clause): readonly EventFilter[] =>
   leaf.kind === 'events' ? [leaf] : leaf.kind === 'sequence' ? leaf.steps : []
@@ -62,6 +65,7 @@ function names(match: Match, feature: Feature): boolean {
   const tests = (match.tests as readonly TextTest[]).filter(isPositive)
   const event = eventOf(feature)
   if (tests.length === 0 || !event) return false
+  if (match.type === 'text' && match.field === feature.kind && ONE_OF.includes(feature.kind)) return true
   if (match.type === 'attr' && !isOf(`attr.${match.attr}`, feature)) return false
   if (match.type !== 'attr' && !isOf(match.field, feature)) return false
   return matches({ ...EMPTY, ...NOTHING, ...event } as unknown as Event, { ...match, tests } as Match)
@@ -108,8 +112,16 @@ export async function findRuleLeaks(
   const looked = { seeds: some(`has(held, ${seed})`), others: some(`NOT has(held, ${seed})`) }
   const whom = ` AND visitor IN (SELECT visitor FROM (${looked.seeds}) UNION ALL SELECT visitor FROM (${looked.others}))`
   const shares = questions.length === 0 ? [] : await readShares(store, questions, sight, whom)
-  const narrow = questions.filter((_, n) => (shares[n] ?? 0) <= BROAD_SHARE)
-  const own = narrow.length === 0 ? new Set<number>() : await findLost(store, narrow, run, sight, { whom, ...looked })
+  const between = (low: number, high: number) => questions.filter((_, n) => (shares[n] ?? 0) > low && (shares[n] ?? 0) <= high)
+  const narrow = between(-1, NARROW_SHARE)
+  const wide = between(NARROW_SHARE, BROAD_SHARE)
+  const own = new Set<number>()
+  for (const [part, commoner] of [
+    [narrow, COMMONER_MIN],
+    [wide, 1],
+  ] as const)
+    if (part.length > 0)
+      for (const number of await findLost(store, part, commoner, run, sight, { whom, ...looked })) own.add(number)
   return (number) => {
     const feature = featureOf(dictionary, number)
     return own.has(number) || (feature !== undefined && isNamed(feature))
@@ -120,6 +132,7 @@ export async function findRuleLeaks(
 async function findLost(
   store: Store,
   questions: readonly EventFilter[],
+  commonerMin: number,
   run: bigint,
   sight: Sight,
   { whom, seeds, others }: { readonly whom: string; readonly seeds: string; readonly others: string },
@@ -136,7 +149,7 @@ async function findLost(
     sql: `SELECT number FROM (${counted(where, 'all')}) AS looked
           LEFT JOIN (${counted(`${where} AND NOT ${own}`, 'left')}) AS without USING (number)
           WHERE visitors_all - visitors_left >= ${OWN_SHARE} * visitors_all
-            OR abs(seeds_all - others_all) > ${COMMONER_MIN} AND abs(seeds_left - others_left) < ${LEFT_SHARE} * abs(seeds_all - others_all)`,
+            OR abs(seeds_all - others_all) > ${commonerMin} AND abs(seeds_left - others_left) < ${LEFT_SHARE} * abs(seeds_all - others_all)`,
     values: binder.values,
     settings: { log_queries: 0 },
   })

@@ -68,7 +68,7 @@ export async function withPreview<T>(
   const draftOf = (id: AudienceId) => `draft:${number}:${id}` as AudienceId
   try {
     const { retentionMs, now } = options
-    const due = await readDue(store, lookalikes.values(), { nowMs: now(), retentionMs })
+    const due = await readDue(store, lookalikes.values(), { nowMs: now(), retentionMs, retry: true })
     const drafted = await trainLookalikes(store, due, { ...options, listOf: draftOf })
     const outcomes = new Map(drafted.map((training) => [training.lookalike, training]))
     const changed = new Map(known)

@@ -21,7 +21,7 @@ export type TrainerOptions = Omit<TrainOptions, 'onShare' | 'listOf'> & {
 }
 
 export type Trainer = {
-  /** Those that are due of `ids` (empty: of all), and then whoever has come since trainings. Answers what was trained. */
+  /** Those that are due of `ids` (empty: of all) or were refused, and then whoever has come since trainings. Answers what was trained. */
   train(ids: readonly AudienceId[], onShare?: (share: number) => void): Promise<readonly Training[]>
   /** As `train` of all, again and again until `signal` says to stop. */
   run(everyMs: number, signal: AbortSignal): Promise<void>
@@ -56,17 +56,17 @@ export function makeTrainer(store: Store, { lookalikes, prepare, ...options }: T
     lookedMs = nowMs
   }
 
-  async function trainDue(ids: readonly AudienceId[], onShare?: (share: number) => void): Promise<Training[]> {
+  async function trainDue(ids: readonly AudienceId[], retry: boolean, onShare?: (share: number) => void): Promise<Training[]> {
     const own = [...lookalikes().values()].filter(({ id }) => ids.length === 0 || ids.includes(id))
     if (own.length === 0) return []
-    const due = await readDue(store, own, { nowMs: now(), retentionMs })
+    const due = await readDue(store, own, { nowMs: now(), retentionMs, retry })
     return trainLookalikes(store, due, { ...options, ...(onShare && { onShare }) })
   }
 
   return {
     train: (ids, onShare) =>
       alone(async () => {
-        const trained = await trainDue(ids, onShare)
+        const trained = await trainDue(ids, true, onShare)
         await look(now())
         return trained
       }),
@@ -78,7 +78,7 @@ export function makeTrainer(store: Store, { lookalikes, prepare, ...options }: T
             await prepare()
             if (now() - failedMs > FAILED_AGAIN_MS) {
               failedMs = now()
-              for (const { lookalike, outcome, seconds } of await trainDue([]))
+              for (const { lookalike, outcome, seconds } of await trainDue([], false))
                 log.info({ lookalike, outcome, seconds }, 'a lookalike was trained')
               failedMs = Number.NEGATIVE_INFINITY
             }

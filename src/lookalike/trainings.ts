@@ -1,6 +1,7 @@
 // What came of trainings: the model that scores, what it was measured to be worth, and who is due to be trained again.
 
 import { createHash } from 'node:crypto'
+import { MINUTE_MS } from '../core/duration.ts'
 import type { AudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
 import { readGenerations, ruleText } from '../membership/log.ts'
@@ -182,11 +183,17 @@ export function definitionOf(
 
 export type Due = { readonly lookalike: LookalikeSettings; readonly definition: string; readonly last: Training | undefined }
 
-/** Those that no training has been made of as they are defined now, or a while ago. One whose seed is not imported yet waits for it. */
+/** A seed that was refused may have grown, or not been there yet. */
+const REFUSED_AGAIN_MS = 15 * MINUTE_MS
+
+/**
+ * Those that no training has been made of as they are defined now, or a while ago. One whose seed is not imported yet waits for it. `retry`: also those that were refused, however
+ * lately.
+ */
 export async function readDue(
   store: Store,
   lookalikes: Iterable<LookalikeSettings>,
-  { nowMs, retentionMs }: { readonly nowMs: number; readonly retentionMs: number },
+  { nowMs, retentionMs, retry = false }: { readonly nowMs: number; readonly retentionMs: number; readonly retry?: boolean },
 ): Promise<Due[]> {
   const [trainings, generations] = [await readTrainings(store), await readGenerations(store)]
   return [...lookalikes].flatMap((lookalike) => {
@@ -195,8 +202,12 @@ export async function readDue(
     if (lists.some((list) => !generations.has(list))) return []
     const last = trainings.get(id)
     const definition = definitionOf(lookalike, generations, retentionMs)
-    const isCurrent = last?.outcome === 'refused' || (last !== undefined && generations.get(id) === last.generation)
-    const isFresh = last !== undefined && last.definition === definition && isCurrent && nowMs - last.atMs < retrainMs
+    if (last === undefined || last.definition !== definition) return [{ lookalike, definition, last }]
+    const ageMs = nowMs - last.atMs
+    const isFresh =
+      last.outcome === 'refused'
+        ? !retry && ageMs < Math.min(retrainMs, REFUSED_AGAIN_MS)
+        : generations.get(id) === last.generation && ageMs < retrainMs
     return isFresh ? [] : [{ lookalike, definition, last }]
   })
 }

@@ -48,8 +48,9 @@ describe('demo --once --json', () => {
   })
 
   test('fills every audience of the sample configuration', () => {
-    const { segments } = loadSettings(SHIPPED, {})
-    expect(answer.audiences.map(({ id }) => id).toSorted()).toEqual([...segments.keys()].toSorted())
+    const { segments, lookalikes } = loadSettings(SHIPPED, {})
+    expect(lookalikes.size).toBeGreaterThan(0)
+    expect(answer.audiences.map(({ id }) => id).toSorted()).toEqual([...segments.keys(), ...lookalikes.keys()].toSorted())
     for (const { id, size } of answer.audiences) expect({ id, isEmpty: size === 0 }).toEqual({ id, isEmpty: false })
   })
 
