@@ -8,7 +8,7 @@ const stopping = new AbortController()
 parentPort?.once('message', () => stopping.abort())
 
 try {
-  await openTrainer(workerData as Environment, stopping.signal)
+  await openTrainer(workerData as Environment, stopping.signal, (outcome) => parentPort?.postMessage(outcome))
 } catch (error) {
   if (!stopping.signal.aborted) throw error
 } finally {

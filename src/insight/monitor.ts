@@ -11,6 +11,7 @@ import { log } from '../core/log.ts'
 import { addCounter, addGauge } from '../core/metrics.ts'
 import type { Reach } from '../engine/reach.ts'
 import type { Store } from '../engine/store.ts'
+import { TRAINING_OUTCOMES, type TrainingOutcome } from '../lookalike/trainer.ts'
 import { newStatus, reported, type SegmenterReport, type SegmenterStatus } from '../membership/report.ts'
 import { makeProbe } from '../spool/probe.ts'
 import type { Spool } from '../spool/spool.ts'
@@ -20,6 +21,8 @@ export type Monitor = {
   readiness(): Promise<Readiness>
   /** From the segmenter's thread. */
   onReport(report: SegmenterReport): void
+  /** From the trainer's. */
+  onTraining(outcome: TrainingOutcome): void
   /** From now on it is not ready. */
   stopping(): void
   close(): void
@@ -54,6 +57,13 @@ export function startMonitor(options: MonitorOptions): Monitor {
   addSpoolMetrics(registry, spool)
   addStoreMetrics(registry, reach, now)
   addSegmenterMetrics(registry, () => segmenter, now)
+  const trainings = new Map<TrainingOutcome, number>(TRAINING_OUTCOMES.map((outcome) => [outcome, 0]))
+  const counted = {
+    name: 'madeleine_lookalike_trainings_total',
+    help: 'Trainings of lookalikes, by what came of them',
+    labels: ['outcome'],
+  }
+  addCounter(registry, counted, () => [...trainings].map(([outcome, n]) => [{ outcome }, n] as const))
   const build = { name: 'madeleine_build_info', help: 'What is running', labels: ['version', 'node'] }
   addGauge(registry, build, () => [[{ version, node: process.version }, 1]])
 
@@ -89,6 +99,9 @@ export function startMonitor(options: MonitorOptions): Monitor {
     },
     onReport(report) {
       segmenter = reported(segmenter, report, now())
+    },
+    onTraining(outcome) {
+      trainings.set(outcome, (trainings.get(outcome) ?? 0) + 1)
     },
     stopping() {
       isStopping = true

@@ -18,7 +18,12 @@ export type TrainerOptions = Omit<TrainOptions, 'onShare' | 'listOf'> & {
   readonly lookalikes: () => ReadonlyMap<AudienceId, LookalikeSettings>
   /** The store has its tables after it. */
   readonly prepare: () => Promise<void>
+  readonly report?: (outcome: TrainingOutcome) => void
 }
+
+/** What came of a training, told to whoever watches over it. `failed`: none came about. */
+export const TRAINING_OUTCOMES = ['trained', 'refused', 'failed'] as const
+export type TrainingOutcome = (typeof TRAINING_OUTCOMES)[number]
 
 export type Trainer = {
   /** Those that are due of `ids` (empty: of all) or were refused, and then whoever has come since trainings. Answers what was trained. */
@@ -32,7 +37,7 @@ const NEXT_TICK_MS = 2_000
 /** What fails is tried again, but not in every round: a training reads everything. */
 const FAILED_AGAIN_MS = 10 * MINUTE_MS
 
-export function makeTrainer(store: Store, { lookalikes, prepare, ...options }: TrainerOptions): Trainer {
+export function makeTrainer(store: Store, { lookalikes, prepare, report = () => {}, ...options }: TrainerOptions): Trainer {
   const { now, retentionMs, limits } = options
   let applied: Applied = new Map()
   let lookedMs: number | undefined
@@ -60,7 +65,9 @@ export function makeTrainer(store: Store, { lookalikes, prepare, ...options }: T
     const own = [...lookalikes().values()].filter(({ id }) => ids.length === 0 || ids.includes(id))
     if (own.length === 0) return []
     const due = await readDue(store, own, { nowMs: now(), retentionMs, retry })
-    return trainLookalikes(store, due, { ...options, ...(onShare && { onShare }) })
+    const trained = await trainLookalikes(store, due, { ...options, ...(onShare && { onShare }) })
+    for (const { outcome } of trained) report(outcome)
+    return trained
   }
 
   return {
@@ -85,6 +92,7 @@ export function makeTrainer(store: Store, { lookalikes, prepare, ...options }: T
             await look(now() + NEXT_TICK_MS)
           })
         } catch (error) {
+          report('failed')
           log.warn({ cause: causeOf(error) }, 'lookalikes could not be trained and will be tried again')
         }
         await delay(everyMs, undefined, { signal }).catch(() => {})

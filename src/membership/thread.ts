@@ -7,7 +7,6 @@ import { causeOf } from '../core/errors.ts'
 import { log } from '../core/log.ts'
 import { distFile } from '../engine/package-files.ts'
 import type { Environment } from '../settings/environment.ts'
-import type { SegmenterReport } from './report.ts'
 
 export type Thread = {
   /** Ends after the tick in hand; one that takes longer is cut off, and made again at the next start. */
@@ -18,10 +17,10 @@ const AGAIN_MS = 1_000
 const AGAIN_MAX_MS = 60_000
 
 /** Runs the module of that name in dist/, which reads `environment` from its workerData and stops when it is sent anything. */
-export function startThread(
+export function startThread<Report>(
   name: 'segmenter' | 'trainer',
   environment: Environment,
-  onReport: (report: SegmenterReport) => void = () => {},
+  onReport: (report: Report) => void,
 ): Thread {
   const file = distFile(`${name}-thread.js`)
   const stopping = new AbortController()

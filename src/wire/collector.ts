@@ -23,6 +23,8 @@ import { cookieKeys, linkKey, syncKey, tombstoneKey } from '../identity/key.ts'
 import { shareTombstones, type TombstoneShare } from '../identity/share.ts'
 import { makeTombstones } from '../identity/tombstones.ts'
 import { startMonitor } from '../insight/monitor.ts'
+import type { TrainingOutcome } from '../lookalike/trainer.ts'
+import type { SegmenterReport } from '../membership/report.ts'
 import { startThread } from '../membership/thread.ts'
 import type { Environment } from '../settings/environment.ts'
 import type { Settings } from '../settings/load.ts'
@@ -154,8 +156,8 @@ export async function openCollector(environment: Environment, settings: Settings
     }
     const expiring = setInterval(expireAll, EXPIRE_EVERY_MS)
     expiring.unref()
-    const segmenter = startThread('segmenter', environment, monitor.onReport)
-    const trainer = startThread('trainer', environment)
+    const segmenter = startThread<SegmenterReport>('segmenter', environment, monitor.onReport)
+    const trainer = startThread<TrainingOutcome>('trainer', environment, monitor.onTraining)
     if (isPrepared) void expireAll() // beside the collecting: a large partition takes minutes to rewrite
     return {
       handle,

@@ -5,7 +5,7 @@ import { MadeleineError } from '../core/errors.ts'
 import type { AudienceId } from '../core/ids.ts'
 import { migrate } from '../engine/migrate.ts'
 import type { Store } from '../engine/store.ts'
-import { makeTrainer } from '../lookalike/trainer.ts'
+import { makeTrainer, type TrainingOutcome } from '../lookalike/trainer.ts'
 import type { Environment } from '../settings/environment.ts'
 import { loadSettings, type Settings } from '../settings/load.ts'
 import { watchSettings } from '../settings/watch.ts'
@@ -17,7 +17,7 @@ const AGAIN_MS = 100
 
 type TrainRequest = { readonly ids: readonly AudienceId[] }
 
-const trainerOf = (store: Store, settings: Settings, current: () => Settings) =>
+const trainerOf = (store: Store, settings: Settings, current: () => Settings, report?: (outcome: TrainingOutcome) => void) =>
   makeTrainer(store, {
     lookalikes: () => current().lookalikes,
     taxonomy: settings.contentTaxonomy,
@@ -25,6 +25,7 @@ const trainerOf = (store: Store, settings: Settings, current: () => Settings) =>
     limits: { memoryBytes: settings.memoryBytes },
     now,
     prepare: () => migrate(store),
+    ...(report && { report }),
   })
 
 /** Undefined where another process holds the office. */
@@ -38,12 +39,16 @@ async function claim(data: string, role: 'serve' | 'command', onCommand: OnComma
 }
 
 /** Trains until it is told to stop. */
-export async function openTrainer(environment: Environment, signal: AbortSignal): Promise<void> {
+export async function openTrainer(
+  environment: Environment,
+  signal: AbortSignal,
+  report: (outcome: TrainingOutcome) => void,
+): Promise<void> {
   const settings = loadSettings(environment.config, process.env)
   const watched = watchSettings(environment.config, settings, process.env)
   const store = openDataStore(environment)
   try {
-    const trainer = trainerOf(store, settings, watched.current)
+    const trainer = trainerOf(store, settings, watched.current, report)
     const onCommand: OnCommand = async (path, body) => {
       if (path !== '/train') throw new MadeleineError('usage', `the server knows no ${path}`)
       const { ids } = JSON.parse(body) as TrainRequest

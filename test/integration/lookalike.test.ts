@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { runCommand, runJson } from '../support/cli.ts'
 import { makeDice, makePopulation } from '../support/population.ts'
 import { OPEN_CONFIG, type Project, scratchProject } from '../support/scratch.ts'
-import { API_KEY, postEvents, type Serving, startServe } from '../support/serve.ts'
+import { API_KEY, metric, postEvents, type Serving, startServe } from '../support/serve.ts'
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 const WITHIN = { timeout: 60_000, interval: 500 }
@@ -55,6 +55,7 @@ describe('A lookalike, with a server that runs', () => {
     await runCommand(project, ['import', 'list', project.write('fans.txt', seed.join('\n')), '--list', 'fans'])
     const size = Math.ceil(0.05 * (visitors.length - seed.length))
     await vi.waitFor(async () => expect(await membersOf('like-fans')).toHaveLength(size), WITHIN)
+    expect(await metric(server, 'madeleine_lookalike_trainings_total{outcome="trained"}')).toBe(1)
     const members = await membersOf('like-fans')
     const scores = members.map(([, score]) => score)
     expect(scores).toEqual(scores.toSorted((a, b) => b - a))
