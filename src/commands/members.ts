@@ -3,7 +3,7 @@ import type { AudienceId } from '../core/ids.ts'
 import { isoOf, parseMoment } from '../core/time.ts'
 import type { Store } from '../engine/store.ts'
 import { readScores } from '../lookalike/scores.ts'
-import { readTrainings } from '../lookalike/trainings.ts'
+import { readCounting } from '../lookalike/trainings.ts'
 import { chooseAudiences } from '../membership/build.ts'
 import { audiencesOf, readKept } from '../membership/lists.ts'
 import { type Members, readMembers, readMembersAsOf } from '../membership/members.ts'
@@ -15,7 +15,7 @@ export type MembersFlags = Flags & { readonly asOf?: string; readonly scores?: b
 
 /** Of each lookalike, what its members scored. */
 async function scoresOf(store: Store, ids: readonly AudienceId[]): Promise<Map<AudienceId, ReadonlyMap<string, number>>> {
-  const trainings = await readTrainings(store)
+  const trainings = await readCounting(store)
   const scores = new Map<AudienceId, ReadonlyMap<string, number>>()
   for (const id of ids) {
     const training = trainings.get(id)

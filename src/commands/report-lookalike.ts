@@ -31,6 +31,8 @@ export async function reportLookalike(id: string, flags: Flags): Promise<Outcome
   // Reports tell nothing of few: neither how many they are nor what only they have.
   const minimum = settings.minimumReport
   const counted = (n: number) => (n < minimum ? null : n)
+  // The size of a seed that is too small stands in what was said of it.
+  const detail = training.seed < minimum && training.outcome === 'refused' ? 'refused: the seed is too small' : training.detail
   const base = {
     id,
     seed: counted(training.seed),
@@ -39,12 +41,21 @@ export async function reportLookalike(id: string, flags: Flags): Promise<Outcome
     seed_id: lookalike.seed.id,
     trained_at: isoOf(training.atMs),
     outcome: training.outcome,
-    ...(training.detail === '' ? {} : { detail: training.detail }),
+    ...(detail === '' ? {} : { detail }),
   }
-  if (!report) return { json: base, text: `${id}: ${training.detail}` }
-  const { evidence, leaks, excluded, sample, seconds, change } = report
+  if (!report) return { json: base, text: `${id}: ${detail}` }
+  const { evidence, excluded, sample, seconds } = report
   const { auc, recall, lift, interval, baselines, reach, calibration, candidates, chosen, aucWithinActivity } = evidence
-  const features = report.features.filter(({ visitors }) => visitors >= minimum).map(({ name, weight }) => ({ name, weight }))
+  const isTold = ({ visitors }: { readonly visitors: number }): boolean => visitors >= minimum
+  const features = report.features.filter(isTold).map(({ name, weight }) => ({ name, weight }))
+  const leaks = report.leaks.filter(isTold).map(({ name, why }) => ({ name, why }))
+  const change = report.change && {
+    ...report.change,
+    entered: counted(report.change.entered),
+    left: counted(report.change.left),
+    wanted: counted(report.change.wanted),
+    features: report.change.features.filter(isTold).map(({ visitors: _, ...feature }) => feature),
+  }
   const json = {
     ...base,
     auc,
@@ -71,8 +82,9 @@ export async function reportLookalike(id: string, flags: Flags): Promise<Outcome
     percent(baselines.random.recall[key]),
     percent(baselines.most_active.recall[key]),
   ])
+  const few = `fewer than ${minimum}`
   const lines = [
-    `${id}: ${training.outcome === 'refused' ? training.detail : `${training.size} members`}, trained ${isoOf(training.atMs)} in ${training.seconds.toFixed(1)} s`,
+    `${id}: ${training.outcome === 'trained' ? `${counted(training.size) ?? `fewer than ${minimum}`} members` : detail}, trained ${isoOf(training.atMs)} in ${training.seconds.toFixed(1)} s`,
     `seed ${lookalike.seed.id}: ${counted(training.seed) ?? `fewer than ${minimum}`} visitors; pool outside it: ${counted(training.pool) ?? `fewer than ${minimum}`}`,
     `held-out AUC ${two(auc)} (${range(interval.auc)}); within fifths of activity: ${aucWithinActivity.map(two).join(', ')}; most active alone: ${two(baselines.most_active.auc)}`,
     table(['best', 'of the seed', 'lift', 'interval 95 %', 'random', 'most active'], depth),
@@ -91,7 +103,7 @@ export async function reportLookalike(id: string, flags: Flags): Promise<Outcome
         ]),
     ...(change
       ? [
-          `against the members before: ${change.entered} came, ${change.left} went; the scores alone would have replaced ${change.wanted}, the budget was ${change.budget}, lift kept ${percent(change.liftKept)}`,
+          `against the members before: ${change.entered ?? few} came, ${change.left ?? few} went; the scores alone would have replaced ${change.wanted ?? few}, lift kept ${percent(change.liftKept)}`,
           ...change.features.map(
             (one) => `  ${one.name}: ${percent(one.entered)} of those who came, ${percent(one.left)} of those who went`,
           ),

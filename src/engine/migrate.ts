@@ -107,7 +107,7 @@ const EXPIRING = [
 ] as const
 
 /** Tables of what a pass found, which a killed one leaves. */
-const PASSING = ['evaluated', 'pass_texts'] as const
+const PASSING = { evaluated: 'pass', pass_texts: 'pass', visitor_features: 'run', lookalike_scores: 'run' } as const
 
 /**
  * Rewrites partitions that hold rows long overdue. A running engine expires them by itself when parts merge (`merge_with_ttl_timeout`); a quiet
@@ -129,11 +129,11 @@ export async function expireOverdue(store: Store, retentionMs: number, nowMs: nu
       })
     rewritten += overdue.length
   }
-  for (const table of PASSING) {
+  for (const [table, number] of Object.entries(PASSING)) {
     // A pass is numbered by its moment (spool/batches.ts).
     const left = await store.rows<{ partition: string }>({
       owner: 'engine.expire',
-      sql: `SELECT DISTINCT _partition_id AS partition FROM madeleine.${table} WHERE pass < bitShiftLeft(toUInt64({limit:Int64}), 22)`,
+      sql: `SELECT DISTINCT _partition_id AS partition FROM madeleine.${table} WHERE ${number} < bitShiftLeft(toUInt64({limit:Int64}), 22)`,
       values: { limit: nowMs - OVERDUE_MS },
     })
     for (const { partition } of left)

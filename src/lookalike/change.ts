@@ -26,11 +26,10 @@ export async function readChange(store: Store, scored: Scored, choice: Choice, l
   if (scored.former === undefined) return undefined
   const chosen = chosenSql(scored, choice)
   const best = chosenSql({ ...scored, former: undefined }, { ...choice, entered: choice.size, stayed: 0 })
-  const former = 'SELECT visitor FROM madeleine.list_members WHERE list = {lookalike:String} AND generation = {former:UInt64}'
-  const rows = await store.rows<{ number: number; came: number; went: number; entered: number; left: number }>({
+  const former = 'SELECT visitor FROM madeleine.list_members WHERE list = {list:String} AND generation = {former:UInt64}'
+  const rows = await store.rows<{ number: number; came: number; went: number }>({
     owner: 'lookalike.change',
-    sql: `SELECT arrayJoin(arrayPushBack(features, toUInt32(0))) AS number, countIf(is_in) AS came, countIf(NOT is_in) AS went,
-            0 AS entered, 0 AS left
+    sql: `SELECT arrayJoin(arrayPushBack(features, toUInt32(0))) AS number, countIf(is_in) AS came, countIf(NOT is_in) AS went
           FROM (SELECT features, visitor IN (SELECT visitor FROM (${chosen})) AS is_in, visitor IN (${former}) AS was_in
                 FROM madeleine.visitor_features WHERE run = {run:UInt64})
           WHERE is_in != was_in GROUP BY number`,
@@ -48,7 +47,14 @@ export async function readChange(store: Store, scored: Scored, choice: Choice, l
       const feature = column === undefined ? undefined : learned.features[column]
       if (!feature || column === undefined) return []
       const shares = { entered: came / Math.max(1, entered), left: went / Math.max(1, left) }
-      return [{ name: nameOf(feature), ...shares, matters: Math.abs((shares.entered - shares.left) * (weights[column] ?? 0)) }]
+      return [
+        {
+          name: nameOf(feature),
+          visitors: came + went,
+          ...shares,
+          matters: Math.abs((shares.entered - shares.left) * (weights[column] ?? 0)),
+        },
+      ]
     })
     .sort((a, b) => b.matters - a.matters || a.name.localeCompare(b.name))
     .slice(0, FEATURES_TOLD)

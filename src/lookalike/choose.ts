@@ -2,7 +2,7 @@
 
 import type { AudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
-import type { Reach } from '../settings/lookalikes.ts'
+import { type Reach, trainedList } from '../settings/lookalikes.ts'
 
 /** Whom a training has scored, under its run. `former`: the generation of the list as it stands. */
 export type Scored = { readonly run: bigint; readonly lookalike: AudienceId; readonly former: number | undefined }
@@ -19,16 +19,17 @@ export type Choice = {
 const SCORED = 'madeleine.lookalike_scores WHERE run = {run:UInt64} AND lookalike = {lookalike:String}'
 /** Equal scores in an order that says nothing of anybody, and is the same each time. */
 const ORDER = 'ORDER BY score DESC, cityHash64(visitor), visitor'
-const FORMER = 'SELECT visitor FROM madeleine.list_members WHERE list = {lookalike:String} AND generation = {former:UInt64}'
+const FORMER = 'SELECT visitor FROM madeleine.list_members WHERE list = {list:String} AND generation = {former:UInt64}'
 
-/** Shares are rounded up; a hair above a whole number is that number (0.07 * 100 is 7.000000000000001). */
-export const shareOf = (share: number, pool: number): number => Math.min(pool, Math.ceil(share * pool - 1e-9))
+/** Shares are rounded up; a hair above a whole number is that number (0.55 * 50,000,000 is 27,500,000.000000004). Of some, one at the least. */
+export const shareOf = (share: number, pool: number): number =>
+  Math.min(pool, Math.max(Math.min(1, pool), Math.ceil(Number((share * pool).toFixed(6)))))
 
 export function wantedSize(reach: Exclude<Reach, { kind: 'score' }>, pool: number): number {
   return reach.kind === 'share' ? shareOf(reach.share, pool) : Math.min(reach.size, pool)
 }
 
-const values = ({ run, lookalike, former }: Scored) => ({ run, lookalike, former: former ?? 0 })
+const values = ({ run, lookalike, former }: Scored) => ({ run, lookalike, list: trainedList(lookalike), former: former ?? 0 })
 
 async function countPool(store: Store, scored: Scored, least: number): Promise<{ pool: number; above: number; former: number }> {
   const [row] = await store.rows<{ pool: number; above: number; former: number }>({
@@ -56,14 +57,14 @@ export async function choose(store: Store, scored: Scored, reach: Reach, churn: 
   const size = reach.kind === 'score' ? above : wantedSize(reach, pool)
   if (scored.former === undefined) return { size, entered: size, stayed: 0, wanted: size, budget: size }
   const wanted = size - (await countStaying(store, scored, size))
-  const budget = Math.floor(churn * size)
+  // Growing is not replacing: room that the former ones leave is for new ones.
+  const budget = Math.max(1, Math.floor(churn * size), size - former)
   if (reach.kind === 'score') {
     // Nobody stays below the score that is asked for: the size floats.
     const entered = Math.min(wanted, budget)
     return { size: size - wanted + entered, entered, stayed: size - wanted, wanted, budget }
   }
-  // Where too few of the former ones are left, new ones take their places.
-  const entered = wanted <= budget ? wanted : Math.max(budget, size - former)
+  const entered = Math.min(wanted, budget)
   return { size, entered, stayed: size - entered, wanted, budget }
 }
 
@@ -75,3 +76,15 @@ export function chosenSql({ former }: Scored, { size, entered, stayed, wanted }:
 }
 
 export const chosenValues = values
+
+/** The score from which somebody new would be among the best: of those who stayed by the budget alone some may be below it. Above every score where nobody is wanted. */
+export async function readThreshold(store: Store, scored: Scored, reach: Reach, size: number): Promise<number> {
+  if (reach.kind === 'score') return reach.least
+  const [row] = await store.rows<{ least: number; found: number }>({
+    owner: 'lookalike.threshold',
+    sql: `SELECT min(score) AS least, count() AS found FROM (SELECT score FROM ${SCORED} ${ORDER} LIMIT ${size})`,
+    values: values(scored),
+    settings: { log_queries: 0 },
+  })
+  return row && row.found > 0 ? row.least : 1
+}

@@ -22,19 +22,21 @@ const WORKERS = 2
 
 export type Everybody = { readonly dictionary: Dictionary; readonly sight: Sight; readonly visitors: number }
 
-export async function readSight(store: Store, moment: { readonly atMs: number; readonly retentionMs: number }): Promise<Sight> {
-  const whole = { ...moment, nowMs: moment.atMs }
+type SightMoment = { readonly atMs: number; readonly retentionMs: number; readonly nowMs?: number }
+
+export async function readSight(store: Store, { nowMs, ...moment }: SightMoment): Promise<Sight> {
+  const whole = { ...moment, nowMs: nowMs ?? moment.atMs }
   const uncontested = [await readUncontested(store, whole, 'profile'), await readUncontested(store, whole, 'model')]
-  return { ...moment, isUncontested: uncontested.every(Boolean) }
+  return { ...whole, isUncontested: uncontested.every(Boolean) }
 }
 
 /** SQL of the visitors whose values make the dictionary: neighbours in the table's order together, so that little else is read. `seeds`: places among the pass's audiences. */
 function sampledSql(pass: bigint, visitors: number, seeds: readonly number[]): string {
   const cluster = 64
   const one = Math.max(1, Math.floor(visitors / SAMPLE_VISITORS))
-  const found = `SELECT visitor FROM (SELECT visitor, row_number() OVER (ORDER BY visitor) AS n FROM madeleine.evaluated WHERE pass = ${pass}) WHERE intDiv(n, ${cluster}) % ${one} = 0`
+  const found = `SELECT visitor FROM (SELECT visitor, row_number() OVER (ORDER BY visitor) AS n FROM (SELECT DISTINCT visitor FROM madeleine.evaluated WHERE pass = ${pass})) WHERE intDiv(n, ${cluster}) % ${one} = 0`
   if (one === 1 || seeds.length === 0) return found
-  const ofSeeds = `SELECT visitor FROM (SELECT visitor, arrayJoin(arrayIntersect(held, [${seeds.join(', ')}])) AS seed FROM madeleine.evaluated WHERE pass = ${pass}) ORDER BY seed, cityHash64(visitor) LIMIT ${SAMPLE_OF_A_SEED} BY seed`
+  const ofSeeds = `SELECT visitor FROM (SELECT visitor, arrayJoin(arrayIntersect(held, [${seeds.join(', ')}])) AS seed FROM madeleine.evaluated WHERE pass = ${pass}) GROUP BY seed, visitor ORDER BY seed, cityHash64(visitor) LIMIT ${SAMPLE_OF_A_SEED} BY seed`
   return `${found} UNION ALL ${ofSeeds}`
 }
 
@@ -56,7 +58,7 @@ export async function gatherEverybody(
   const sight = await readSight(store, moment)
   const [known] = await store.rows<{ visitors: number }>({
     owner: 'lookalike.known',
-    sql: `SELECT count() AS visitors FROM madeleine.evaluated WHERE pass = {pass:UInt64}`,
+    sql: 'SELECT uniqExact(visitor) AS visitors FROM madeleine.evaluated WHERE pass = {pass:UInt64}',
     values: { pass },
   })
   const binder = new Binder()
@@ -94,8 +96,8 @@ async function gatherSlice(
     owner: 'lookalike.gather',
     sql: `INSERT INTO madeleine.visitor_features (run, visitor, held, events, features)
           SELECT ${run}, visitor, held, events, features FROM (${gathered}) AS gathered
-          INNER JOIN (SELECT visitor, held FROM madeleine.evaluated WHERE pass = ${pass}${whom}) AS known USING (visitor)`,
+          INNER JOIN (SELECT visitor, any(held) AS held FROM madeleine.evaluated WHERE pass = ${pass}${whom} GROUP BY visitor) AS known USING (visitor)`,
     values: binder.values,
-    settings: { log_queries: 0, max_threads: 1, max_memory_usage: memoryBytes },
+    settings: { log_queries: 0, max_threads: 1, max_memory_usage: Math.floor(memoryBytes / WORKERS) },
   })
 }

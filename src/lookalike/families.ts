@@ -62,7 +62,7 @@ export const EVENT_FAMILIES: readonly Family[] = [
   text('browser'),
   text('os'),
   text('country'),
-  text('region', { values: "if(region = '', '', concat(country, '-', region))" }),
+  text('region', { names: ['region', 'country'], values: "if(region = '', '', concat(country, '-', region))" }),
   text('language'),
   text('referrer', { names: ['referrer_host'], values: 'referrer_host' }),
   text('campaign'),
@@ -114,7 +114,7 @@ const QUANTITIES: Readonly<Record<string, string>> = {
 export function nameOf({ kind, value, times }: Feature): string {
   const quantity = QUANTITIES[kind]
   if (quantity !== undefined) return `${value} ${quantity} or more`
-  const [name = '', about] = value.split('~')
+  const [, name, about] = /^([a-z0-9_]+)~(-?\d+|-)$/.exec(value) ?? []
   const told =
     kind === 'value' || kind === 'dwell' ? sizeName(value) : kind === 'attr' && about ? `${name} ${sizeName(about)}` : value
   return `${kind} ${told}${times > 1 ? `, ${times} times or more` : ''}`

@@ -8,6 +8,8 @@ import { CATEGORY_TIERS, EVENT_FAMILIES, type Family, LEVELS, STEPS, tierPlace, 
 
 export type Sight = {
   readonly atMs: number
+  /** Events at or before this, less retention, are due and invisible, whatever `atMs` is. */
+  readonly nowMs: number
   readonly retentionMs: number
   /** Nobody has refused what the model needs: each event's own permissions stand. */
   readonly isUncontested: boolean
@@ -17,8 +19,8 @@ export type Sight = {
 const VALUES_A_VISITOR = 8_192
 
 /** Condition on the events that a model may see, as consent stands. `whom`: SQL ` AND ...` on the visitor. */
-export function modelledSql({ atMs, retentionMs, isUncontested }: Sight, whom: string, binder: Binder): string {
-  const from = binder.moment(atMs - retentionMs)
+export function modelledSql({ atMs, nowMs, retentionMs, isUncontested }: Sight, whom: string, binder: Binder): string {
+  const from = binder.moment(Math.max(atMs, nowMs) - retentionMs)
   const permitted = (permission: 'profile' | 'model') =>
     isUncontested ? ownPermissionSql(permission) : permittedSql(permission, from, whom)
   return `ts > ${from} AND ts <= ${binder.moment(atMs)}${whom} AND ${permitted('profile')} AND ${permitted('model')}`
@@ -66,11 +68,11 @@ export function printGather(run: bigint, where: string, { atMs }: Sight, binder:
         SELECT visitor, count() AS events, uniqExact(intDiv(ms, 86400000)) AS days, uniqExact(page) AS pages,
           intDiv(${binder.bind('Int64', atMs)} - max(ms), 86400000) AS idle,
           groupUniqArrayArray(own) AS once,
-          arrayFilter(number -> number > 0, groupArrayArray(${VALUES_A_VISITOR})(many)) AS counted
+          groupArrayArray(${VALUES_A_VISITOR})(many) AS counted
         FROM (
           SELECT visitor, toUnixTimestamp64Milli(ts) AS ms, cityHash64(host, path) AS page,
             arrayConcat(${of(false).join(',\n              ')}) AS own,
-            arrayConcat(${of(true).join(',\n              ')}) AS many
+            arrayFilter(number -> number > 0, arrayConcat(${of(true).join(',\n              ')})) AS many
           FROM madeleine.events WHERE ${where}
         ) GROUP BY visitor
       )

@@ -35,6 +35,10 @@ const questionsOf = ({ events, where }: EventFilter): EventFilter[] => [
   ...where.map((match) => ({ events: undefined, where: [match] })),
 ]
 
+/** Asks for more than one of something. */
+const isCounting = ({ leaf }: Clause): boolean =>
+  leaf.kind === 'events' && (leaf.measure.kind !== 'count' || leaf.measure.comparison.some(({ than }) => Number(than) > 1))
+
 const NOTHING = { ...NO_PAGE, ts: 0, event: '', source: '', attr: {} } as const
 const EMPTY = Object.fromEntries(
   Object.entries(FIELD_TYPES).map(([field, type]) => [field, type === 'list' ? [] : type === 'number' ? null : '']),
@@ -59,13 +63,19 @@ function eventOf({ kind, value }: Feature): Partial<Event> | undefined {
 const isPositive = (test: { readonly test: string; readonly is?: boolean }): boolean =>
   test.test !== 'not_in' && !(test.test === 'exists' && test.is === false)
 
+/** A number of an attribute, about how large it is (families.ts). */
+const ABOUT = /^[a-z0-9_]+~/
+const isOrder = ({ test }: { readonly test: string }): boolean => ['gt', 'gte', 'lt', 'lte'].includes(test)
+
 /** Whether a rule that asks for the match names the feature's value. Of numbers any. */
 function names(match: Match, feature: Feature): boolean {
   if (match.type === 'number') return isOf(match.field, feature)
   const tests = (match.tests as readonly TextTest[]).filter(isPositive)
+  if (tests.length === 0) return false
+  if (match.type === 'text' && ONE_OF.includes(match.field) && isOf(match.field, feature)) return true
+  if (match.type === 'attr' && isOf(`attr.${match.attr}`, feature) && ABOUT.test(feature.value)) return tests.some(isOrder)
   const event = eventOf(feature)
-  if (tests.length === 0 || !event) return false
-  if (match.type === 'text' && match.field === feature.kind && ONE_OF.includes(feature.kind)) return true
+  if (!event) return false
   if (match.type === 'attr' && !isOf(`attr.${match.attr}`, feature)) return false
   if (match.type !== 'attr' && !isOf(match.field, feature)) return false
   return matches({ ...EMPTY, ...NOTHING, ...event } as unknown as Event, { ...match, tests } as Match)
@@ -94,37 +104,39 @@ export async function findRuleLeaks(
 ): Promise<(number: number) => boolean> {
   const clauses = clausesOf(rule)
   const filters = clauses.flatMap(filtersOf)
-  const questions = filters.flatMap(questionsOf)
-  const asked = filters.flatMap(({ where }) => where)
-  const events = new Set(filters.flatMap((filter) => filter.events ?? []))
-  // How much there is of everything, or how long ago, is a question too.
-  const asksAll = filters.some((filter) => filter.events === undefined && filter.where.length === 0)
-  const asksRecent = clauses.some(({ leaf }) => leaf.kind !== 'list' && leaf.withinMs < sight.retentionMs)
-  const isNamed = (feature: Feature): boolean =>
-    (feature.kind === 'event' && events.has(feature.value)) ||
-    (asksAll && isOf('activity', feature)) ||
-    (asksRecent && feature.kind === 'idle_days') ||
-    asked.some((match) => names(match, feature))
-
+  const questions = clauses.flatMap((clause) =>
+    filtersOf(clause)
+      .flatMap(questionsOf)
+      .map((filter) => ({ filter, counts: isCounting(clause) })),
+  )
   const { run } = dictionary
   const some = (condition: string) =>
     `SELECT visitor FROM madeleine.visitor_features WHERE run = ${run} AND ${condition} ORDER BY cityHash64(visitor) LIMIT ${VISITORS_LOOKED_AT / 2}`
   const looked = { seeds: some(`has(held, ${seed})`), others: some(`NOT has(held, ${seed})`) }
   const whom = ` AND visitor IN (SELECT visitor FROM (${looked.seeds}) UNION ALL SELECT visitor FROM (${looked.others}))`
-  const shares = questions.length === 0 ? [] : await readShares(store, questions, sight, whom)
-  const between = (low: number, high: number) => questions.filter((_, n) => (shares[n] ?? 0) > low && (shares[n] ?? 0) <= high)
-  const narrow = between(-1, NARROW_SHARE)
-  const wide = between(NARROW_SHARE, BROAD_SHARE)
+  const all = questions.map(({ filter }) => filter)
+  const shares = all.length === 0 ? [] : await readShares(store, all, sight, whom)
+  const between = (low: number, high: number) => all.filter((_, n) => (shares[n] ?? 0) > low && (shares[n] ?? 0) <= high)
   const own = new Set<number>()
   for (const [part, commoner] of [
-    [narrow, COMMONER_MIN],
-    [wide, 1],
+    [between(-1, NARROW_SHARE), COMMONER_MIN],
+    [between(NARROW_SHARE, BROAD_SHARE), 1],
   ] as const)
     if (part.length > 0)
       for (const number of await findLost(store, part, commoner, run, sight, { whom, ...looked })) own.add(number)
+
+  const asked = filters.flatMap(({ where }) => where)
+  const events = new Set(filters.flatMap((filter) => filter.events ?? []))
+  // How much there is of everything, or of nearly everything, is a question too; so is how long ago.
+  const asksAll = filters.some((filter) => filter.events === undefined && filter.where.length === 0)
+  const asksMuch = questions.some(({ counts }, n) => counts && (shares[n] ?? 0) > BROAD_SHARE)
+  const asksRecent = clauses.some(({ leaf }) => leaf.kind !== 'list' && leaf.withinMs < sight.retentionMs)
   return (number) => {
     const feature = featureOf(dictionary, number)
-    return own.has(number) || (feature !== undefined && isNamed(feature))
+    if (own.has(number) || feature === undefined) return own.has(number)
+    if ((asksAll || asksMuch) && (isOf('activity', feature) || feature.times > 1)) return true
+    if (asksRecent && feature.kind === 'idle_days') return true
+    return (feature.kind === 'event' && events.has(feature.value)) || asked.some((match) => names(match, feature))
   }
 }
 

@@ -25,22 +25,26 @@ const FEATURES_MAX = 20_000
 const TELLS_SEED = 0.9
 const TELLS_OTHERS = 0.005
 
+/** Fewer have no signal that could be told from chance. */
+export const SEED_MIN = 30
+
 /** Numbers, from 1, among the audiences of the pass. */
 export type Places = { readonly seed: number; readonly among: number | undefined }
 /** Conditions on rows of `visitor_features`. */
 export const seedSql = ({ seed }: Places): string => `has(held, ${seed})`
 export const inPool = ({ among }: Places): string => (among === undefined ? 'true' : `has(held, ${among})`)
 
-export type Population = { readonly seed: number; readonly pool: number }
+/** `seedInPool`: of the seed, those who are in the pool. */
+export type Population = { readonly seed: number; readonly seedInPool: number; readonly pool: number }
 
 /** The seed, whose members may be outside the pool, and the pool outside the seed. */
 export async function countPopulation(store: Store, run: bigint, places: Places): Promise<Population> {
   const [row] = await store.rows<Population>({
     owner: 'lookalike.population',
-    sql: `SELECT countIf(${seedSql(places)}) AS seed, countIf(${inPool(places)} AND NOT ${seedSql(places)}) AS pool
+    sql: `SELECT countIf(${seedSql(places)}) AS seed, countIf(${seedSql(places)} AND ${inPool(places)}) AS seedInPool, countIf(${inPool(places)} AND NOT ${seedSql(places)}) AS pool
           FROM madeleine.visitor_features WHERE run = ${run}`,
   })
-  return row ?? { seed: 0, pool: 0 }
+  return row ?? { seed: 0, seedInPool: 0, pool: 0 }
 }
 
 type Row = { readonly events: number; readonly tie: number; readonly features: readonly number[] }
@@ -75,14 +79,17 @@ type Column = { readonly number: number; readonly feature: Feature; readonly vis
 /** Which features the model sees, and what is named of those it does not. */
 async function chooseColumns(
   store: Store,
-  { seed, exclude }: LookalikeSettings,
+  { seed, among, exclude }: LookalikeSettings,
   everybody: Everybody,
   places: Places,
+  isPooled: boolean,
   { seeds, others }: { readonly seeds: readonly Row[]; readonly others: readonly Row[] },
   eachStandsFor: { readonly seed: number; readonly other: number },
 ): Promise<{ columns: Column[]; leaks: Leak[] }> {
   const isRule = seed.kind === 'segment'
   const isOwn = isRule ? await findRuleLeaks(store, seed.rule, everybody, places.seed) : () => false
+  // Where the seed is drawn from outside the pool too, what the pool asks for tells who is of it.
+  const isOfPool = among && !isPooled ? await findRuleLeaks(store, among.rule, everybody, places.seed) : () => false
   const counts = new Map<number, [seeds: number, others: number]>()
   for (const [label, rows] of [seeds, others].entries())
     for (const { features } of rows)
@@ -92,23 +99,28 @@ async function chooseColumns(
         ;(count[label] as number)++
       }
   const columns: Column[] = []
-  const leaks = new Map<string, Leak['why']>()
+  const leaks = new Map<string, Leak>()
   for (const [number, [ofSeeds, ofOthers]] of counts) {
     const feature = featureOf(everybody.dictionary, number)
     const has = ofSeeds + ofOthers
     if (!feature || has < VISITORS_MIN || has === seeds.length + others.length) continue
     if (exclude.some((name) => isOf(name, feature))) continue
     // Named once, however often it is seen.
-    const leak = (why: Leak['why']) => leaks.set(nameOf({ ...feature, times: 1 }), why)
+    const visitors = Math.round(ofSeeds * eachStandsFor.seed + ofOthers * eachStandsFor.other)
+    const leak = (why: Leak['why']) => {
+      const name = nameOf({ ...feature, times: 1 })
+      leaks.set(name, { name, why, visitors: Math.max(visitors, leaks.get(name)?.visitors ?? 0) })
+    }
     if (isOwn(number)) leak('own_rule')
+    else if (isOfPool(number)) leak('own_pool')
     // A list may hold those whom a feature tells: then that is what there is to learn.
     else if (isRule && ofSeeds > TELLS_SEED * seeds.length && ofOthers < TELLS_OTHERS * others.length) leak('tells_the_seed')
-    else columns.push({ number, feature, visitors: Math.round(ofSeeds * eachStandsFor.seed + ofOthers * eachStandsFor.other) })
+    else columns.push({ number, feature, visitors })
   }
   columns.sort((a, b) => b.visitors - a.visitors || a.number - b.number)
   return {
     columns: columns.slice(0, FEATURES_MAX).sort((a, b) => a.number - b.number),
-    leaks: [...leaks].map(([name, why]) => ({ name, why })),
+    leaks: [...leaks.values()],
   }
 }
 
@@ -118,14 +130,16 @@ export async function learn(
   lookalike: LookalikeSettings,
   everybody: Everybody,
   places: Places,
-  { seed, pool }: Population,
+  { seed, seedInPool, pool }: Population,
   onShare: (share: number) => void,
 ): Promise<Learned> {
   const { run } = everybody.dictionary
-  const seeds = await drawRows(store, run, lookalike.seed.id, seedSql(places), SEEDS_MAX)
+  const isPooled = seedInPool >= SEED_MIN
+  const ofSeed = isPooled ? `${seedSql(places)} AND ${inPool(places)}` : seedSql(places)
+  const seeds = await drawRows(store, run, lookalike.seed.id, ofSeed, SEEDS_MAX)
   const others = await drawRows(store, run, lookalike.seed.id, `${inPool(places)} AND NOT ${seedSql(places)}`, OTHERS_MAX)
-  const each = { seed: seed / Math.max(1, seeds.length), other: pool / Math.max(1, others.length) }
-  const { columns, leaks } = await chooseColumns(store, lookalike, everybody, places, { seeds, others }, each)
+  const each = { seed: (isPooled ? seedInPool : seed) / Math.max(1, seeds.length), other: pool / Math.max(1, others.length) }
+  const { columns, leaks } = await chooseColumns(store, lookalike, everybody, places, isPooled, { seeds, others }, each)
   const columnOf = new Map(columns.map(({ number }, n) => [number, n]))
   // In an order that says nothing of the label.
   const rows = [...seeds.map((row) => ({ ...row, label: 1 })), ...others.map((row) => ({ ...row, label: 0 }))].sort(

@@ -3,13 +3,13 @@
 import type { AudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
 import type { AudienceRules } from '../membership/build.ts'
-import { ARRIVAL_MARGIN_MS, readLastTick } from '../membership/ticks.ts'
 import type { ResolvedRule } from '../rules/rule.ts'
-import type { LookalikeSettings } from '../settings/lookalikes.ts'
+import { type LookalikeSettings, trainedList } from '../settings/lookalikes.ts'
 import { makeBatches } from '../spool/batches.ts'
-import { addNewcomers, readApplied } from './newcomers.ts'
-import { commitList, type TrainOptions, trainLookalikes } from './train.ts'
-import { readDue, readTrainings, type Training } from './trainings.ts'
+import { addNewcomers, countRefusers, type One, readApplied, readLookSight, refusersSql } from './newcomers.ts'
+import { type TrainOptions, trainLookalikes } from './train.ts'
+import { readDue } from './trainings.ts'
+import { commitList } from './written.ts'
 
 /** The same rule, of another list. */
 function withList(rule: ResolvedRule, id: AudienceId, list: AudienceId): ResolvedRule {
@@ -26,32 +26,37 @@ function withList(rule: ResolvedRule, id: AudienceId, list: AudienceId): Resolve
   }
 }
 
-/** Of one that is trained already, a copy of its list with whoever has come. Undefined where nobody has. */
-async function draftNewcomers(store: Store, training: Training, draft: AudienceId, options: TrainOptions): Promise<boolean> {
-  const { now, retentionMs, limits } = options
-  const applied = await readApplied(store, [training], new Map())
-  if (applied.size === 0) return false
-  const { lookalike, generation } = training
-  const sinceMs = ((await readLastTick(store))?.atMs ?? 0) - ARRIVAL_MARGIN_MS
-  const nowMs = now()
-  const added = await addNewcomers(store, applied, { retentionMs, nowMs, sinceMs, dueMs: undefined, limits, listOf: () => draft })
-  if (added === 0) return false
+/** Of one that is trained already, a copy of its list with whoever has come and without whoever has refused. False where nobody has. */
+async function draftLook(
+  store: Store,
+  one: One,
+  draft: AudienceId,
+  { now, retentionMs, limits }: TrainOptions,
+): Promise<boolean> {
+  const options = { retentionMs, nowMs: now(), sinceMs: undefined, limits, list: draft }
+  const refusers = await countRefusers(store, one)
+  const added = await addNewcomers(store, one, await readLookSight(store, options), options)
+  if (added + refusers === 0) return false
+  const { sql, values } = refusersSql(one)
+  const { generation } = one.training
   await store.run({
     owner: 'lookalike.preview',
     sql: `INSERT INTO madeleine.list_members (list, generation, visitor, at, expires, score)
-          SELECT {draft:String}, generation, visitor, at, expires, score FROM madeleine.list_members WHERE list = {list:String} AND generation = {generation:UInt64}`,
-    values: { draft, list: lookalike, generation },
+          SELECT {draft:String}, generation, visitor, at, expires, score FROM madeleine.list_members
+          WHERE list = {list:String} AND generation = {generation:UInt64} AND visitor NOT IN (${sql})`,
+    values: { ...values, draft },
   })
-  await commitList(store, draft, { generation, size: 0, atMs: nowMs, retentionMs })
+  await commitList(store, draft, 0, { generation, atMs: options.nowMs, retentionMs })
   return true
 }
 
-async function dropDrafts(store: Store, drafts: readonly string[]): Promise<void> {
+/** Its own, and those of plans that were killed. */
+async function dropDrafts(store: Store, own: string): Promise<void> {
   for (const table of ['list_members', 'list_imports'])
     await store.run({
       owner: 'lookalike.preview',
-      sql: `DELETE FROM madeleine.${table} WHERE list IN {drafts:Array(String)}`,
-      values: { drafts },
+      sql: `DELETE FROM madeleine.${table} WHERE startsWith(list, {own:String}) OR startsWith(list, 'draft:') AND at < now64(3) - INTERVAL 1 DAY`,
+      values: { own },
     })
 }
 
@@ -66,22 +71,31 @@ export async function withPreview<T>(
   if (lookalikes.size === 0) return work(known)
   const number = makeBatches(options.now)()
   const draftOf = (id: AudienceId) => `draft:${number}:${id}` as AudienceId
+  let isWritten = false
   try {
     const { retentionMs, now } = options
     const due = await readDue(store, lookalikes.values(), { nowMs: now(), retentionMs, retry: true })
+    isWritten = due.length > 0 // also where it is cut off in the middle
     const drafted = await trainLookalikes(store, due, { ...options, listOf: draftOf })
-    const outcomes = new Map(drafted.map((training) => [training.lookalike, training]))
     const changed = new Map(known)
-    for (const [id, training] of await readTrainings(store)) {
-      if (!lookalikes.has(id) || outcomes.has(id) || training.outcome !== 'trained') continue
-      if (await draftNewcomers(store, training, draftOf(id), options)) outcomes.set(id, training)
-    }
-    for (const [id, { outcome, detail }] of outcomes) {
+    const take = (id: AudienceId, refused: string | undefined) => {
       const rule = known.get(id)?.rule
-      if (rule) changed.set(id, outcome === 'refused' ? { rule, refused: detail } : { rule: withList(rule, id, draftOf(id)) })
+      if (rule) changed.set(id, { rule: withList(rule, trainedList(id), draftOf(id)), refused })
     }
+    for (const { lookalike: id, outcome, detail } of drafted) {
+      const was = known.get(id)
+      if (outcome !== 'failed') take(id, outcome === 'refused' ? detail : undefined)
+      else if (was) changed.set(id, { ...was, refused: detail })
+    }
+    const trained = new Set(drafted.map(({ lookalike }) => lookalike))
+    for (const [id, one] of await readApplied(store, lookalikes, new Map()))
+      if (!trained.has(id) && (await draftLook(store, one, draftOf(id), options))) {
+        take(id, undefined)
+        trained.add(id)
+      }
+    isWritten ||= trained.size > 0
     return await work(changed)
   } finally {
-    await dropDrafts(store, [...lookalikes.keys()].map(draftOf))
+    if (isWritten) await dropDrafts(store, draftOf('' as AudienceId))
   }
 }

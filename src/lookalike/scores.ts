@@ -3,13 +3,14 @@
 import type { AudienceId, VisitorId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
 import { Binder } from '../rules/binder.ts'
+import { trainedList } from '../settings/lookalikes.ts'
 import { readSight } from './everybody.ts'
 import { nameOf } from './families.ts'
 import { modelledSql, printGather } from './gather.ts'
 import { contributions } from './model/explain.ts'
 import { scoreOf } from './model/model.ts'
 import { applicable } from './newcomers.ts'
-import { readModel, readTrainings, runOf, type Training } from './trainings.ts'
+import { readCounting, readModel, runOf, type Training } from './trainings.ts'
 
 /** Of everybody on the list that counts, as they were scored. */
 export async function readScores(store: Store, lookalike: AudienceId, { generation }: Training): Promise<Map<VisitorId, number>> {
@@ -17,7 +18,7 @@ export async function readScores(store: Store, lookalike: AudienceId, { generati
     owner: 'lookalike.scores',
     sql: `SELECT toString(visitor) AS who, max(score) AS score FROM madeleine.list_members
           WHERE list = {list:String} AND generation = {generation:UInt64} GROUP BY visitor`,
-    values: { list: lookalike, generation },
+    values: { list: trainedList(lookalike), generation },
     settings: { log_queries: 0 },
   })
   return new Map(rows.map(({ who, score }) => [who, score]))
@@ -46,19 +47,19 @@ export async function explainScore(
   visitor: VisitorId,
   { nowMs, retentionMs }: { readonly nowMs: number; readonly retentionMs: number },
 ): Promise<ExplainedScore | undefined> {
-  const training = (await readTrainings(store)).get(lookalike)
-  const named = training?.outcome === 'trained' ? await readModel(store, training) : undefined
+  const training = (await readCounting(store)).get(lookalike)
+  const named = training && (await readModel(store, training))
   if (!training || !named) return undefined
   const { model, features, numbers } = applicable(training, named)
   const [row] = await store.rows<{ atMs: number }>({
     owner: 'lookalike.scored_at',
     sql: `SELECT toUnixTimestamp64Milli(max(at)) AS atMs FROM madeleine.list_members
           WHERE list = {list:String} AND generation = {generation:UInt64} AND visitor = {visitor:UUID}`,
-    values: { list: lookalike, generation: training.generation, visitor },
+    values: { list: trainedList(lookalike), generation: training.generation, visitor },
     settings: { log_queries: 0 },
   })
   for (const atMs of [row?.atMs || training.atMs, nowMs]) {
-    const sight = await readSight(store, { atMs, retentionMs })
+    const sight = await readSight(store, { atMs, nowMs, retentionMs })
     const binder = new Binder()
     const where = modelledSql(sight, ` AND visitor = ${binder.bind('UUID', visitor)}`, binder)
     const [gathered] = await store.rows<{ features: readonly number[] }>({

@@ -6,6 +6,7 @@ import type { AudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
 import { readGenerations, ruleText } from '../membership/log.ts'
 import { listsOf } from '../rules/clauses.ts'
+import { CURRENT_IMPORTS } from '../rules/imported.ts'
 import type { LookalikeSettings } from '../settings/lookalikes.ts'
 import type { Dictionary } from './dictionary.ts'
 import type { Feature } from './families.ts'
@@ -24,7 +25,12 @@ export type ReportedFeature = {
 }
 
 /** Why the model does not see a feature of the seed's own rule. */
-export type Leak = { readonly name: string; readonly why: 'own_rule' | 'tells_the_seed' }
+export type Leak = {
+  readonly name: string
+  readonly why: 'own_rule' | 'own_pool' | 'tells_the_seed'
+  /** Who have it, about. */
+  readonly visitors: number
+}
 
 export type TrainingReport = {
   readonly evidence: Evidence
@@ -43,7 +49,13 @@ export type TrainingReport = {
         readonly budget: number
         /** Mean odds of the members over those of the best: what keeping to the budget costs. */
         readonly liftKept: number
-        readonly features: readonly { readonly name: string; readonly entered: number; readonly left: number }[]
+        readonly features: readonly {
+          readonly name: string
+          /** Who have it, of those who came and those who went. */
+          readonly visitors: number
+          readonly entered: number
+          readonly left: number
+        }[]
       }
     | undefined
 }
@@ -52,8 +64,12 @@ export type Training = {
   readonly lookalike: AudienceId
   readonly generation: number
   readonly atMs: number
-  readonly outcome: 'trained' | 'refused'
+  /** `failed`: it did not come to its end. */
+  readonly outcome: 'trained' | 'refused' | 'failed'
+  /** What the members depend on, by its words: another one is another audience, to which no budget of churn applies. */
   readonly definition: string
+  /** The same, and the lists as they were imported. */
+  readonly inputs: string
   readonly detail: string
   readonly seed: number
   readonly pool: number
@@ -72,13 +88,22 @@ export function dictionaryOf(training: Pick<Training, 'generation'>, features: r
   return { run: runOf(training), values: [...values.values()] }
 }
 
-const COLUMNS = `lookalike, generation, toUnixTimestamp64Milli(at) AS atMs, toString(outcome) AS outcome, definition, detail, seed, pool, size, least, seconds`
+const COLUMNS = `lookalike, generation, toUnixTimestamp64Milli(at) AS atMs, toString(outcome) AS outcome, definition, inputs, detail, seed, pool, size, least, seconds`
 
-/** Of each lookalike the last one. */
+/** Of each lookalike the last one, whatever came of it. */
 export async function readTrainings(store: Store): Promise<Map<AudienceId, Training>> {
   const rows = await store.rows<Training>({
     owner: 'lookalike.trainings',
     sql: `SELECT ${COLUMNS} FROM madeleine.trainings ORDER BY lookalike, generation DESC LIMIT 1 BY lookalike`,
+  })
+  return new Map(rows.map((row) => [row.lookalike, row]))
+}
+
+/** Of each lookalike the one whose members count. */
+export async function readCounting(store: Store): Promise<Map<AudienceId, Training>> {
+  const rows = await store.rows<Training>({
+    owner: 'lookalike.counting',
+    sql: `SELECT ${COLUMNS} FROM madeleine.trainings WHERE outcome = 'trained' AND (concat('~', lookalike), generation) IN (${CURRENT_IMPORTS})`,
   })
   return new Map(rows.map((row) => [row.lookalike, row]))
 }
@@ -163,32 +188,39 @@ export async function writeTraining(
   }
   await store.insertLines({
     owner: 'lookalike.training',
-    into: 'madeleine.trainings (lookalike, generation, at, outcome, definition, detail, seed, pool, size, least, seconds, model, report)',
+    into: 'madeleine.trainings (lookalike, generation, at, outcome, definition, inputs, detail, seed, pool, size, least, seconds, model, report)',
     lines: Buffer.from(`${JSON.stringify(row)}\n`),
   })
 }
 
-/** What the members depend on beside events: another one is another audience, to which no budget of churn applies. */
-export function definitionOf(
-  lookalike: LookalikeSettings,
+const hashOf = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 32)
+
+type Defined = { readonly definition: string; readonly inputs: string }
+
+function definitionOf(
+  { seed, among, reach, exclude }: LookalikeSettings,
   generations: ReadonlyMap<AudienceId, number>,
   retentionMs: number,
-): string {
-  const { seed, among, reach, exclude } = lookalike
+): Defined {
   const rules = [seed.rule, ...(among ? [among.rule] : [])]
+  const definition = hashOf([rules.map(ruleText), reach, exclude.toSorted(), retentionMs])
   const lists = rules.flatMap(listsOf).map((list) => `${list}@${generations.get(list) ?? 0}`)
-  const told = JSON.stringify([rules.map(ruleText), lists, reach, exclude.toSorted(), retentionMs])
-  return createHash('sha256').update(told).digest('hex').slice(0, 32)
+  return { definition, inputs: hashOf([definition, lists]) }
 }
 
-export type Due = { readonly lookalike: LookalikeSettings; readonly definition: string; readonly last: Training | undefined }
+export type Due = Defined & {
+  readonly lookalike: LookalikeSettings
+  readonly last: Training | undefined
+  /** The generation whose members count, where they are of the same definition. */
+  readonly former: number | undefined
+}
 
-/** A seed that was refused may have grown, or not been there yet. */
-const REFUSED_AGAIN_MS = 15 * MINUTE_MS
+/** A seed that was refused may have grown, and what failed may be possible now. */
+const AGAIN_MS = 30 * MINUTE_MS
 
 /**
- * Those that no training has been made of as they are defined now, or a while ago. One whose seed is not imported yet waits for it. `retry`: also those that were refused, however
- * lately.
+ * Those that no training has been made of as they are defined now, or a while ago. One whose seed is not imported yet waits for it. `retry`: also those of which nothing came,
+ * however lately.
  */
 export async function readDue(
   store: Store,
@@ -196,18 +228,22 @@ export async function readDue(
   { nowMs, retentionMs, retry = false }: { readonly nowMs: number; readonly retentionMs: number; readonly retry?: boolean },
 ): Promise<Due[]> {
   const [trainings, generations] = [await readTrainings(store), await readGenerations(store)]
+  const counting = await readCounting(store)
   return [...lookalikes].flatMap((lookalike) => {
     const { seed, among, id, retrainMs } = lookalike
     const lists = [seed.rule, ...(among ? [among.rule] : [])].flatMap(listsOf)
     if (lists.some((list) => !generations.has(list))) return []
     const last = trainings.get(id)
-    const definition = definitionOf(lookalike, generations, retentionMs)
-    if (last === undefined || last.definition !== definition) return [{ lookalike, definition, last }]
+    const defined = definitionOf(lookalike, generations, retentionMs)
+    const own = counting.get(id)
+    const former = own?.definition === defined.definition ? own.generation : undefined
+    const due = { lookalike, ...defined, last, former }
+    if (last === undefined || last.inputs !== defined.inputs) return [due]
     const ageMs = nowMs - last.atMs
     const isFresh =
-      last.outcome === 'refused'
-        ? !retry && ageMs < Math.min(retrainMs, REFUSED_AGAIN_MS)
-        : generations.get(id) === last.generation && ageMs < retrainMs
-    return isFresh ? [] : [{ lookalike, definition, last }]
+      last.outcome === 'trained'
+        ? own?.generation === last.generation && ageMs < retrainMs
+        : !retry && ageMs < Math.min(retrainMs, AGAIN_MS)
+    return isFresh ? [] : [due]
   })
 }

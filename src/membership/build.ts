@@ -101,10 +101,10 @@ export async function previewBuild(store: Store, options: BuildOptions): Promise
   const failed = await eachFound(store, pass, async (found) => {
     for (const [id, { entered, left }] of await readDifferences(store, found, { upToTick })) changes.set(id, { entered, left })
   })
-  const found = [...maintained, ...evaluated].map(({ id }): Refreshed => {
+  const found = [...maintained, ...evaluated].map(({ id, refused: unmade }): Refreshed => {
     const { entered, left } = changeOf(id)
     const size = (state.sizes.get(id) ?? 0) + entered - left
-    const detail = failed.get(id)
+    const detail = failed.get(id) ?? unmade
     const standing = detail !== undefined ? 'failed' : waiting.has(id) ? 'waiting_for_list' : 'complete'
     return { id, size, entered, left, state: standing, detail: detail ?? '', cost: undefined }
   })

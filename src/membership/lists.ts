@@ -10,20 +10,20 @@ import type { AudienceRules } from './build.ts'
 /** What the store holds beside events that audiences are made of. */
 export type Kept = {
   readonly lists: ReadonlySet<AudienceId>
-  /** Lookalikes whose last training found nothing to learn, with what it said. */
+  /** Lookalikes whose last training came to nothing, with what it said. */
   readonly refused: ReadonlyMap<AudienceId, string>
 }
 
 export async function readKept(store: Store): Promise<Kept> {
   const rows = await store.rows<{ list: string }>({
     owner: 'membership.lists',
-    sql: `SELECT list FROM (${CURRENT_IMPORTS}) WHERE (list, generation) NOT IN (SELECT lookalike, generation FROM madeleine.trainings)`,
+    sql: CURRENT_IMPORTS,
   })
   const trainings = await store.rows<{ lookalike: AudienceId; detail: string }>({
     owner: 'membership.trainings',
     sql: `SELECT lookalike, said AS detail FROM (
             SELECT lookalike, argMax(toString(trainings.outcome), generation) AS what, argMax(trainings.detail, generation) AS said
-            FROM madeleine.trainings GROUP BY lookalike) WHERE what = 'refused'`,
+            FROM madeleine.trainings GROUP BY lookalike) WHERE what != 'trained'`,
   })
   return {
     lists: new Set(rows.flatMap(({ list }) => parseAudienceId(list) ?? [])),
@@ -58,6 +58,7 @@ function listRule(id: AudienceId): ResolvedRule {
 /** Segments and lists: an imported list, or one that a rule names, is an audience of its own, of those of its ids that are known visitors. */
 function withLists(segments: AudienceRules, imported: ReadonlySet<AudienceId>): AudienceRules {
   const named = [...segments.values()].flatMap(({ rule }) => listsOf(rule))
-  const lists = [...new Set([...imported, ...named])].filter((id) => !segments.has(id))
+  // What trainings write are no audiences by themselves.
+  const lists = [...new Set([...imported, ...named])].filter((id) => !segments.has(id) && parseAudienceId(id))
   return new Map([...segments, ...lists.map((id) => [id, { rule: listRule(id) }] as const)])
 }

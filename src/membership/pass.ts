@@ -20,7 +20,7 @@ import { sliceVisitors } from './slices.ts'
 export type Audience = {
   readonly id: AudienceId
   readonly rule: ResolvedRule
-  /** Why it has no members for now, whatever its rule says. */
+  /** Why what it is made of could not be made: it says `failed`, whatever its members are. */
   readonly refused?: string | undefined
 }
 /** A statement of printPlan, and the settings to run it with. */

@@ -99,10 +99,10 @@ export function makeMembership(store: Store): Membership {
     const seen = new Set(arrivals.blocks)
     state = { last: { ...ended, seen }, log: newLog, sizes, resized, left: { visitors: [], audiences: [], logged: [], tick } }
     const done = new Set([...[...maintained, ...evaluated].map(({ id }) => id), ...work.refused.keys()])
-    const shown = options.known.flatMap(({ id }): Refreshed[] => {
+    const shown = options.known.flatMap(({ id, refused }): Refreshed[] => {
       if (!done.has(id)) return []
       const { entered = 0, left = 0 } = counted.get(id) ?? {}
-      const detail = outcomes.get(id)?.detail ?? work.refused.get(id)
+      const detail = outcomes.get(id)?.detail ?? work.refused.get(id) ?? refused
       const isWaiting = work.waiting.has(id)
       const one: Refreshed = {
         id,

@@ -12,7 +12,7 @@ export type Standing = 'complete' | 'not_built' | 'stale' | 'waiting_for_list' |
 
 export type Standings = { readonly last: Tick | undefined; of(id: AudienceId): Standing }
 
-type Rules = ReadonlyMap<AudienceId, { readonly rule: ResolvedRule }>
+type Rules = ReadonlyMap<AudienceId, { readonly rule: ResolvedRule; readonly refused?: string | undefined }>
 
 export async function readStandings(store: Store, known: Rules, retentionMs: number): Promise<Standings> {
   const last = await readLastTick(store)
@@ -24,7 +24,7 @@ export async function readStandings(store: Store, known: Rules, retentionMs: num
       const logged = log.get(id)
       const rule = known.get(id)?.rule
       if (!logged || !rule || logged.what === 'deleted') return 'not_built'
-      if (logged.what === 'failed') return 'failed'
+      if (logged.what === 'failed' || known.get(id)?.refused !== undefined) return 'failed'
       if (!isCurrent(logged) || logged.key !== keyOf({ id, rule }, generations, retentionMs)) return 'stale'
       return listsOf(rule).some((list) => !generations.has(list)) ? 'waiting_for_list' : 'complete'
     },

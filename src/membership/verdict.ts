@@ -7,7 +7,7 @@ import { lookAt } from '../rules/evaluate.ts'
 import type { Decide } from '../rules/many.ts'
 import type { Plan } from '../rules/plan.ts'
 import { printPlan } from '../rules/print.ts'
-import { nextSightMs } from '../rules/turns.ts'
+import { modelEndsMs, nextSightMs } from '../rules/turns.ts'
 import type { Kept } from './visitor.ts'
 
 export type Verdict = {
@@ -24,7 +24,9 @@ export function verdictOf({ history, facts }: Kept, decide: Decide, { atMs, rete
   const seen = lookAt(history, atMs, retentionMs, facts)
   const { held, turnsMs = Number.POSITIVE_INFINITY } = decide(seen)
   const endsMs = (seen.history.at(-1)?.ts ?? 0) + retentionMs
-  return { held, endsMs, nextMs: Math.min(turnsMs, nextSightMs(history, facts.said, seen, retentionMs)) }
+  const modelMs =
+    decide.asksModel && held.length > 0 ? modelEndsMs(history, facts.said, seen, retentionMs) : Number.POSITIVE_INFINITY
+  return { held, endsMs, nextMs: Math.min(turnsMs, modelMs, nextSightMs(history, facts.said, seen, retentionMs)) }
 }
 
 /** Events of the future are not looked for: whoever has so many is looked at again when the last of those accepted has come, at the cost of a look each time. */

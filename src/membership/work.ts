@@ -124,16 +124,13 @@ export async function planWork(store: Store, state: State, options: RefreshOptio
   const maintained: Audience[] = []
   const again: Audience[] = []
   const fresh: Audience[] = []
-  const refused = new Map<AudienceId, string>()
   for (const audience of known) {
     const logged = state.log.get(audience.id)
     const key = keys.get(audience.id) ?? ''
-    if (audience.refused !== undefined) {
-      if (wanted.has(audience.id) && (retry || !isFailed(logged, key, atMs))) refused.set(audience.id, audience.refused)
-    } else if (isMaintained(logged, key)) (isAll || torn.has(audience.id) ? again : maintained).push(audience)
+    if (isMaintained(logged, key)) (isAll || torn.has(audience.id) ? again : maintained).push(audience)
     else if (wanted.has(audience.id) && (retry || !isFailed(logged, key, atMs))) fresh.push(audience)
   }
-  for (const [id, why] of await overBudget(store, fresh, options)) refused.set(id, why)
+  const refused = await overBudget(store, fresh, options)
   const evaluated = [...again, ...fresh.filter(({ id }) => !refused.has(id))]
   const tick = Math.max(atMs, (last?.tick ?? 0) + 1, left.tick + 1)
   return {

@@ -35,7 +35,7 @@ function filterText({ events, where }: EventFilter): string {
 export function leafText(leaf: Leaf): string {
   switch (leaf.kind) {
     case 'list':
-      return `on list ${leaf.id}`
+      return leaf.needs ? 'chosen by the last training, and still permits models' : `on list ${leaf.id}`
     case 'sequence': {
       const gap = leaf.gapMs === undefined ? '' : ` (at most ${durationText(leaf.gapMs)} apart)`
       return `${leaf.steps.map(filterText).join(' -> ')}${gap} within ${durationText(leaf.withinMs)}`

@@ -23,6 +23,8 @@ export type Decide = {
   readonly columns: readonly (FieldName | 'event' | 'attr')[]
   /** Some rule asks whether a list holds the visitor. */
   readonly asksLists: boolean
+  /** And whether some event of the visitor permits models. */
+  readonly asksModel: boolean
   (seen: Seen): Decided
 }
 
@@ -74,9 +76,9 @@ function chainStart({ gapMs }: Steps, steps: readonly (readonly number[])[]): nu
 type Summed = { readonly sum: bigint; readonly until: number | undefined }
 const NOTHING: Summed = { sum: 0n, until: undefined }
 
-const asksList = (formula: Formula): boolean => {
-  if (formula.kind === 'all' || formula.kind === 'any') return formula.of.some(asksList)
-  return formula.kind === 'not' ? asksList(formula.of) : formula.kind === 'list'
+const listsIn = (formula: Formula): readonly (Formula & { kind: 'list' })[] => {
+  if (formula.kind === 'all' || formula.kind === 'any') return formula.of.flatMap(listsIn)
+  return formula.kind === 'not' ? listsIn(formula.of) : formula.kind === 'list' ? [formula] : []
 }
 
 /**
@@ -248,9 +250,10 @@ export function makeDecide(plan: Plan): Decide {
     where.map((match): FieldName | 'attr' => (match.type === 'attr' ? 'attr' : (match.field as FieldName))),
   )
   const summedFields = plan.sums.map(({ field }): FieldName => field)
-  const asksLists = plan.audiences.some(({ formula }) => asksList(formula))
+  const lists = plan.audiences.flatMap(({ formula }) => listsIn(formula))
   return Object.assign(decide, {
-    asksLists,
+    asksLists: lists.length > 0,
+    asksModel: lists.some(({ needs }) => needs === 'model'),
     columns: [...new Set<FieldName | 'event' | 'attr'>(['event', ...looked, ...summedFields])],
   })
 }

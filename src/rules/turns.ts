@@ -1,9 +1,24 @@
 // When time alone changes what rules see of a visitor. What it changes in their answers many.ts says.
 
-import type { ConsentSignal } from '../consent/standing.ts'
+import { type ConsentSignal, standingOf } from '../consent/standing.ts'
 import { isSignalled, permits } from '../core/permissions.ts'
 import type { Event } from '../event/event.ts'
 import type { Seen } from './evaluate.ts'
+
+/** When the last event that permits models leaves retention; Infinity: none does. */
+export function modelEndsMs(
+  history: readonly Event[],
+  said: readonly ConsentSignal[],
+  { atMs }: Seen,
+  retentionMs: number,
+): number {
+  const last = standingOf(
+    history.filter(({ ts }) => ts > atMs - retentionMs),
+    'model',
+    said,
+  ).reduce((latest, { ts }) => (ts <= atMs ? Math.max(latest, ts) : latest), Number.NEGATIVE_INFINITY)
+  return Number.isFinite(last) ? last + retentionMs : Number.POSITIVE_INFINITY
+}
 
 /**
  * The next moment at which an event of the future begins to count, the last visible one leaves retention, or a refusal does, so that what it hid may be seen again.

@@ -190,8 +190,9 @@ export function loadSettings(
   const segments = readSegments(written, { retentionMs: general.retention }, taxonomies, errors, drafted)
   const nodes = nodeAudiences(segments.segments, taxonomies.audience)
   const lookalikes = readLookalikes(inFolder('lookalikes'), { ...segments, nodes }, errors)
-  const lists = [...segments.segments.values(), ...lookalikes.values()].flatMap(({ rule }) => listsOf(rule))
-  const others = [...nodes.keys(), ...lists]
+  const ruled = [...segments.segments.values(), ...[...lookalikes.values()].map(({ seed }) => seed)]
+  const lists = ruled.flatMap(({ rule }) => listsOf(rule))
+  const others = [...nodes.keys(), ...lookalikes.keys(), ...lists]
   const destinations = readDestinations(inFolder('destinations'), segments, others, general.privacy.minimum_export, errors)
   const partners = readPartners(documents.get('partners.yaml'), errors)
   errors.push(...unknownPublisherSources(documents.get('settings.yaml'), general.tcf.publisher_mode, sources))

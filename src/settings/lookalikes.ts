@@ -33,6 +33,9 @@ export type LookalikeSettings = {
   readonly rule: ResolvedRule
 }
 
+/** The list that trainings write: a name that no imported list can have. */
+export const trainedList = (id: AudienceId): AudienceId => `~${id}` as AudienceId
+
 type Rules = ReadonlyMap<AudienceId, { readonly rule: ResolvedRule }>
 
 export type Known = {
@@ -87,7 +90,7 @@ export function readLookalikes(
     }
     const among = amongId && amongRule ? { id: amongId, rule: amongRule } : undefined
     const rules: ResolvedRule[] = [
-      { kind: 'list', id, needs: 'model' },
+      { kind: 'list', id: trainedList(id), needs: 'model' },
       { kind: 'not', rule: seed.rule },
     ]
     lookalikes.set(id, {

@@ -7,6 +7,7 @@ import { audiencesOf, readKept } from '../membership/lists.ts'
 import { buildOnce } from '../membership/office.ts'
 import type { Environment } from '../settings/environment.ts'
 import type { Settings } from '../settings/load.ts'
+import { askOwner } from '../spool/claim.ts'
 import { expireUnlessServed, now, withEvents } from './store.ts'
 import { trainOnce } from './trainer.ts'
 
@@ -25,6 +26,8 @@ export function build(
     const lookalikes = asked.ids.filter((id) => settings.lookalikes.has(id as AudienceId)) as AudienceId[]
     const isTraining = settings.lookalikes.size > 0 && (asked.ids.length === 0 || lookalikes.length > 0)
     const after = isTraining ? TRAINING_SHARE : 0
+    if (isTraining && environment.clickhouseUrl !== undefined && !(await askOwner(environment.data, undefined, 'segmenter')))
+      await refuseBesideLeader(store)
     if (isTraining) await trainOnce(environment, settings, store, lookalikes, (share) => onShare(after * share))
     const share = (done: number) => onShare(after + (1 - after) * done)
     return buildOnce(environment.data, { ...asked, config: environment.config }, async () => {

@@ -17,12 +17,12 @@ const AGAIN_MS = 100
 
 type TrainRequest = { readonly ids: readonly AudienceId[] }
 
-const trainerOf = (store: Store, settings: Settings, current: () => Settings, report?: (outcome: TrainingOutcome) => void) =>
+const trainerOf = (store: Store, current: () => Settings, report?: (outcome: TrainingOutcome) => void) =>
   makeTrainer(store, {
-    lookalikes: () => current().lookalikes,
-    taxonomy: settings.contentTaxonomy,
-    retentionMs: settings.retentionMs,
-    limits: { memoryBytes: settings.memoryBytes },
+    settings: () => {
+      const { lookalikes, contentTaxonomy, retentionMs, memoryBytes } = current()
+      return { lookalikes, taxonomy: contentTaxonomy, retentionMs, limits: { memoryBytes } }
+    },
     now,
     prepare: () => migrate(store),
     ...(report && { report }),
@@ -48,11 +48,11 @@ export async function openTrainer(
   const watched = watchSettings(environment.config, settings, process.env)
   const store = openDataStore(environment)
   try {
-    const trainer = trainerOf(store, settings, watched.current, report)
+    const trainer = trainerOf(store, watched.current, report)
     const onCommand: OnCommand = async (path, body) => {
       if (path !== '/train') throw new MadeleineError('usage', `the server knows no ${path}`)
       const { ids } = JSON.parse(body) as TrainRequest
-      await trainer.train(ids)
+      await trainer.train(ids, { isServed: true })
       return ''
     }
     for (;;) {
@@ -93,7 +93,7 @@ export async function trainOnce(
     const own = await claim(environment.data, 'command', refuse)
     if (own) {
       try {
-        await trainerOf(store, settings, () => settings).train(ids, onShare)
+        await trainerOf(store, () => settings).train(ids, { onShare })
         return
       } finally {
         await own.release()

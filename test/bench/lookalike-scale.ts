@@ -17,7 +17,7 @@ import { enginePid, peakBytes } from './cpu.ts'
 const { values: options } = parseArgs({
   options: {
     visitors: { type: 'string', default: '2000000' },
-    events: { type: 'string', default: '9' },
+    events: { type: 'string', default: '6' },
     seeds: { type: 'string', default: '1,50' },
     data: { type: 'string' },
   },
@@ -86,7 +86,7 @@ for (const seeds of numbers) {
   const nowMs = Date.now()
   const retentionMs = RETENTION_MAX_MS
   const all = await readDue(store, settings.lookalikes.values(), { nowMs, retentionMs })
-  const due = all.slice(0, seeds).map((one) => ({ ...one, last: undefined }))
+  const due = all.slice(0, seeds).map((one) => ({ ...one, last: undefined, former: undefined }))
   const startedMs = performance.now()
   const shares: string[] = []
   const trained = await trainLookalikes(store, due, {
@@ -105,7 +105,7 @@ for (const seeds of numbers) {
   const report = first && (await readTrainingReport(store, first))
   const [found] = await store.rows<{ found: number; hidden: number }>({
     owner: 'bench.found',
-    sql: `SELECT countIf(id IN (SELECT visitor FROM madeleine.list_members WHERE list = 'near-0')) AS found, count() AS hidden
+    sql: `SELECT countIf(id IN (SELECT visitor FROM madeleine.list_members WHERE list = '~near-0')) AS found, count() AS hidden
           FROM (SELECT ${visitorSql} AS id FROM (SELECT number AS who FROM numbers(${visitors}) WHERE ${tasteSql} = 0 AND sipHash64(who, 'half') % 2 = 1))`,
   })
   say(

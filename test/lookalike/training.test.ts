@@ -39,7 +39,12 @@ async function openNetwork(files: Readonly<Record<string, string>>, mode: StoreM
     limits: DEFAULT_LIMITS,
     now: () => nowMs,
   })
-  const trainer = () => makeTrainer(store, { ...options(), lookalikes: () => settings().lookalikes, prepare: async () => {} })
+  const trainer = () =>
+    makeTrainer(store, {
+      settings: () => ({ ...options(), lookalikes: settings().lookalikes }),
+      now: () => nowMs,
+      prepare: async () => {},
+    })
   const audiences = async () => audiencesOf(settings(), await readKept(store))
   const membersOf = async (id: string) => {
     const { known } = await audiences()

@@ -57,7 +57,7 @@ describe('a lookalike', () => {
     const read = readOne('seed: buyers, reach: 5%, among: europeans')
     expect(read?.rule).toMatchObject({
       kind: 'all',
-      rules: [{ kind: 'list', id: 'near', needs: 'model' }, { kind: 'not', rule: { kind: 'events' } }, { kind: 'events' }],
+      rules: [{ kind: 'list', id: '~near', needs: 'model' }, { kind: 'not', rule: { kind: 'events' } }, { kind: 'events' }],
     })
   })
 
