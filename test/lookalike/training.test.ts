@@ -181,6 +181,40 @@ describe('a lookalike of a list', () => {
     expect((await network.verify()).differences).toEqual([])
   })
 
+  it('takes in nobody more than the number that is asked for, whoever comes', async () => {
+    const come = makePopulation({ visitors: 100, seed: 31, nowMs: Date.now(), first: 20_000, tasteful: 1, strength: 7.5 })
+    await storeEvents(network.store, come.events)
+    await network.build()
+    expect(await network.membersOf('few')).toHaveLength(123)
+    const sure = await network.membersOf('sure')
+    expect(sure.filter((id) => come.tasteful.has(id)).length).toBeGreaterThan(50)
+  })
+
+  it('loses whoever refuses models at one source, though others are read at another', async () => {
+    const [refuses, stays] = await network.membersOf('near')
+    const elsewhere = {
+      ts: Date.now() - 1_000,
+      event: 'page_view',
+      source: 'shop',
+      host: 'shop.example',
+      path: '/',
+      origin: 'https://shop.example',
+    }
+    await storeEvents(
+      network.store,
+      [refuses, stays].map((visitor) => anEvent({ visitor: existing(visitor), ...elsewhere })),
+    )
+    const permissions = permissionSet(['store', 'profile', 'activate', 'measure', 'report']) | (1 << SIGNALLED_BIT)
+    await storeSignals(network.store, [
+      { tsMs: Date.now(), visitor: existing(refuses), source: 'news', permissions, receivers: [] },
+    ])
+    await network.build()
+    const after = await network.membersOf('near')
+    expect(after).toContain(stays)
+    expect(after).not.toContain(refuses)
+    expect((await network.verify()).differences).toEqual([])
+  })
+
   it('loses whoever becomes one of the seed, and whoever takes back the consent to models, at the next tick', async () => {
     const [joins, refuses, stays] = await network.membersOf('near')
     await storeList(network.store, 'fans', [...seed, existing(joins)])
@@ -281,10 +315,21 @@ describe('what a build does to lookalikes', () => {
     expect(report?.change?.liftKept).toBeLessThan(1)
   })
 
+  it('keeps to the budget when the seed is imported anew, with nearly the same people', async () => {
+    const before = new Set(await network.membersOf('near'))
+    await storeList(network.store, 'fans', seed.slice(2))
+    const { trained } = await network.build()
+    expect(trained).toMatchObject([{ outcome: 'trained' }])
+    const after = await network.membersOf('near')
+    expect(after.filter((id) => !before.has(id)).length).toBeLessThanOrEqual(
+      Math.max(0.05 * after.length, after.length - before.size),
+    )
+  })
+
   it('is a new audience after a change of its definition, to which no budget applies', async () => {
     network.configure({ 'config/lookalikes/a.yaml': file(lookalike('reach: 50%, retrain: 1h, churn: 5%')) })
     await network.build()
-    expect(await network.membersOf('near')).toHaveLength(Math.ceil(0.5 * (3_400 - seed.length)))
+    expect(await network.membersOf('near')).toHaveLength(Math.ceil(0.5 * (3_400 - (seed.length - 2))))
   })
 
   it('the same events, the same seed: the same members, embedded or on a server', async () => {
@@ -310,6 +355,7 @@ describe('a seed', () => {
       'config/lookalikes/a.yaml': file(
         lookalike('reach: 10%'),
         '  - { id: near-buyers, seed: buyers, reach: 10% }\n',
+        '  - { id: near-random, seed: fans, reach: 10%, among: mobiles }\n',
         '  - { id: near-any, seed: fans, reach: 10%, among: mobiles, exclude: [path, activity] }\n',
       ),
       'config/segments/a.yaml': `segments:
@@ -353,6 +399,31 @@ describe('a seed', () => {
       state: 'failed',
       detail: expect.stringMatching(/refused: .*AUC 0\.\d+/),
     })
+  })
+
+  it('that is one is refused among a pool too, though all of the pool and not all of the seed are alike', async () => {
+    const report = network.settings().lookalikes.get('near-random' as AudienceId)
+    expect(report?.among?.id).toBe('mobiles')
+    const training = existing((await readTrainings(network.store)).get('near-random' as AudienceId))
+    expect(training).toMatchObject({ outcome: 'refused' })
+  })
+
+  it('that has lost its signal has no members any more', async () => {
+    await storeList(network.store, 'fans', seed)
+    await network.build()
+    expect((await network.membersOf('near')).length).toBeGreaterThan(0)
+    const noise = makeDice(16)
+    await storeList(
+      network.store,
+      'fans',
+      population.visitors.filter(() => noise() < 0.1),
+    )
+    const planned = await network.plan()
+    const built = await network.build()
+    expect(stateOf(built, 'near')).toMatchObject({ size: 0, state: 'failed' })
+    expect(stateOf(built, 'near')?.left).toBeGreaterThan(0)
+    expect(planned.audiences.find(({ id }) => id === 'near')).toMatchObject({ size: 0, left: stateOf(built, 'near')?.left })
+    expect(await network.membersOf('near')).toEqual([])
   })
 
   it('of fewer than 30 known visitors is refused for its size', async () => {
