@@ -62,7 +62,7 @@ export function completed(found: readonly Valued[], taxonomy: Taxonomy): Valued[
   const above = found.flatMap(({ kind, value }) =>
     kind === 'category' ? tiersOf(taxonomy, value).map((category) => ({ kind, value: category })) : [],
   )
-  const steps = VISITOR_FAMILIES.flatMap(({ kind }) => Array.from({ length: STEPS }, (_, n) => ({ kind, value: String(2 ** n) })))
+  const steps = VISITOR_FAMILIES.flatMap(({ kind }) => STEPS.map((step) => ({ kind, value: String(step) })))
   return [...new Map([...steps, ...above, ...found].map((valued) => [keyOf(valued), valued])).values()]
 }
 

@@ -75,15 +75,16 @@ export const EVENT_FAMILIES: readonly Family[] = [
   text('weekday', { names: ['hour'], values: "if(toDayOfWeek(ts) > 5, 'weekend', 'weekday')" }),
 ]
 
-/** What all of a visitor's events say together, at least so much of it: 1, 2, 4, 8 ... `sql` is made of events, days, pages and the age of the last one in days. */
+/** What all of a visitor's events say together, at least so much of it (STEPS). `sql` is made of events, days, pages and the age of the last one in days. */
 export const VISITOR_FAMILIES = [
   { kind: 'events', names: ['activity'], sql: 'events' },
   { kind: 'days', names: ['activity'], sql: 'days' },
   { kind: 'pages', names: ['activity'], sql: 'pages' },
+  { kind: 'again', names: ['activity'], sql: 'events - pages' },
   { kind: 'idle_days', names: ['activity'], sql: 'idle' },
 ] as const
-/** 2 ** 11 and more is one. */
-export const STEPS = 12
+/** Of visitors with one, two or three events, as most are, two or three is a difference. The last and more is one. */
+export const STEPS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024, 2048] as const
 
 export const ALL_KINDS: readonly { readonly kind: string; readonly names: readonly string[] }[] = [
   ...EVENT_FAMILIES,
@@ -107,6 +108,7 @@ const QUANTITIES: Readonly<Record<string, string>> = {
   events: 'events',
   days: 'days',
   pages: 'pages',
+  again: 'returns to a page',
   idle_days: 'days since the last event',
 }
 

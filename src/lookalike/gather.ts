@@ -52,7 +52,7 @@ export function printGather(run: bigint, where: string, { atMs }: Sight, binder:
     EVENT_FAMILIES.filter((family) => family.isCounted === isCounted).flatMap((family) => brought(family, runSql))
   const steps = VISITOR_FAMILIES.map(
     ({ kind, sql }) =>
-      `arrayMap(step -> ${numberSql('toString(bitShiftLeft(toUInt64(1), step))', kind, runSql)}, range(least(${STEPS}, toUInt32(floor(log2(greatest(1, ${sql})))) + 1)))`,
+      `arrayMap(step -> ${numberSql('toString(step)', kind, runSql)}, arrayFilter(step -> step <= ${sql}, [${STEPS.join(', ')}]))`,
   )
   const levels = `[${LEVELS.join(', ')}]`
   // Numbers of one level, so that what uses another's name is not written out in it.
