@@ -100,8 +100,8 @@ it(`stays within its budget over ${WEEKS} weeks, and says what that costs`, asyn
   }
   const mean = (numbers: readonly number[]) => numbers.reduce((sum, n) => sum + n, 0) / numbers.length
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`
-  console.log(
-    `${WEEKS} weeks: replaced a week ${percent(mean(came.steady))} (budget ${percent(CHURN)}), without a budget ${percent(mean(came.free))}; lift given up ${percent(mean(costs))} on average, ${percent(Math.max(...costs))} at most by the scores; found of the hidden half ${percent(mean(found.steady))}, without a budget ${percent(mean(found.free))}`,
+  process.stdout.write(
+    `${WEEKS} weeks: replaced a week ${percent(mean(came.steady))} (budget ${percent(CHURN)}), without a budget ${percent(mean(came.free))}; lift given up ${percent(mean(costs))} on average, ${percent(Math.max(...costs))} at most by the scores; found of the hidden half ${percent(mean(found.steady))}, without a budget ${percent(mean(found.free))}\n`,
   )
   // The control: without a budget much more would have been replaced, so the budget was what held.
   expect(mean(came.free)).toBeGreaterThan(2 * CHURN)
