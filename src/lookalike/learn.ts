@@ -16,8 +16,8 @@ import type { Sample } from './model/sample.ts'
 import { type Leak, rounded } from './trainings.ts'
 
 /** What a model is made of: more rows make it no better that anybody would notice, and slower. */
-const SEEDS_MAX = 20_000
-const OTHERS_MAX = 50_000
+const SEEDS_MAX = 15_000
+const OTHERS_MAX = 30_000
 /** Fewer visitors of the sample say nothing about a feature. */
 const VISITORS_MIN = 3
 const FEATURES_MAX = 20_000
@@ -49,12 +49,22 @@ export async function countPopulation(store: Store, run: bigint, places: Places)
 
 type Row = { readonly events: number; readonly tie: number; readonly features: readonly number[] }
 
-/** Lookalikes of one seed learn from the same visitors: a smaller reach is a part of a larger one. */
-async function drawRows(store: Store, run: bigint, seed: AudienceId, condition: string, most: number): Promise<Row[]> {
+/** Some more than are wanted are drawn by their hash, so that few must be put in order. */
+const DRAWN_MORE = 1.2
+const HASHES = 2 ** 32
+
+/** Lookalikes of one seed learn from the same visitors: a smaller reach is a part of a larger one. `of`: how many fulfil the condition. */
+async function drawRows(
+  store: Store,
+  run: bigint,
+  seed: AudienceId,
+  { condition, of, most }: { readonly condition: string; readonly of: number; readonly most: number },
+): Promise<Row[]> {
+  const below = of <= most * DRAWN_MORE ? HASHES : Math.ceil((HASHES * most * DRAWN_MORE) / of)
   return store.rows<Row>({
     owner: 'lookalike.sample',
     sql: `SELECT events, toUInt32(bitAnd(cityHash64({seed:String}, visitor), 0xFFFFFFFF)) AS tie, features FROM madeleine.visitor_features
-          WHERE run = ${run} AND ${condition} ORDER BY cityHash64({seed:String}, visitor), visitor LIMIT ${most}`,
+          WHERE run = ${run} AND bitAnd(cityHash64({seed:String}, visitor), 0xFFFFFFFF) < ${below} AND ${condition} ORDER BY tie, visitor LIMIT ${most}`,
     values: { seed },
     settings: { log_queries: 0 },
   })
@@ -136,8 +146,16 @@ export async function learn(
   const { run } = everybody.dictionary
   const isPooled = seedInPool >= SEED_MIN
   const ofSeed = isPooled ? `${seedSql(places)} AND ${inPool(places)}` : seedSql(places)
-  const seeds = await drawRows(store, run, lookalike.seed.id, ofSeed, SEEDS_MAX)
-  const others = await drawRows(store, run, lookalike.seed.id, `${inPool(places)} AND NOT ${seedSql(places)}`, OTHERS_MAX)
+  const seeds = await drawRows(store, run, lookalike.seed.id, {
+    condition: ofSeed,
+    of: isPooled ? seedInPool : seed,
+    most: SEEDS_MAX,
+  })
+  const others = await drawRows(store, run, lookalike.seed.id, {
+    condition: `${inPool(places)} AND NOT ${seedSql(places)}`,
+    of: pool,
+    most: OTHERS_MAX,
+  })
   const each = { seed: (isPooled ? seedInPool : seed) / Math.max(1, seeds.length), other: pool / Math.max(1, others.length) }
   const { columns, leaks } = await chooseColumns(store, lookalike, everybody, places, isPooled, { seeds, others }, each)
   const columnOf = new Map(columns.map(({ number }, n) => [number, n]))

@@ -21,6 +21,8 @@ import { printScores } from './score.ts'
 import { type Due, dictionaryOf, type ReportedFeature, runOf, type Training, writeTraining } from './trainings.ts'
 import { commitList, dropBefore, nextGeneration, writeMembers } from './written.ts'
 
+/** While the engine scores by one model, another one is fitted here. */
+const AT_ONCE = 2
 /** Features that a report names. */
 const FEATURES_TOLD = 100
 
@@ -50,28 +52,42 @@ export async function trainLookalikes(store: Store, due: readonly Due[], options
   const { retentionMs, now, limits, taxonomy, onShare = () => {} } = options
   const { audiences, placeOf } = rulesOf(due)
   const moment = { atMs: now(), retentionMs }
+  const first = await nextGeneration(store, moment.atMs)
   const run = makeBatches(Date.now)() // of the engine's housekeeping, not of the moment that is asked about
   const all = async (found: Found): Promise<Training[]> => {
     const seeds = [...new Set(due.map(({ lookalike }) => placeOf(lookalike.seed.rule)))]
     const share = (done: number) => onShare(0.2 + 0.3 * done)
     const everybody = await gatherEverybody(store, run, found, { seeds, taxonomy, limits, onShare: share })
-    const trained: Training[] = []
-    for (const [n, one] of due.entries()) {
-      const { seed, among } = one.lookalike
-      const places: Places = { seed: placeOf(seed.rule), among: among && placeOf(among.rule) }
-      const shareOf = (own: number) => onShare(0.5 + (0.5 * (n + own)) / due.length)
-      const training = await trainOne(store, one, { ...options, everybody, atMs: moment.atMs, places, onShare: shareOf }).catch(
-        (error: unknown) => writeFailure(store, one, moment.atMs, error, options),
-      )
-      if (training) trained.push(training)
+    const trained: (Training | undefined)[] = due.map(() => undefined)
+    const shares = due.map(() => 0)
+    const queue = [...due.entries()]
+    const work = async (): Promise<void> => {
+      for (let next = queue.shift(); next; next = queue.shift()) {
+        const [n, one] = next
+        const { seed, among } = one.lookalike
+        const places: Places = { seed: placeOf(seed.rule), among: among && placeOf(among.rule) }
+        const shareOf = (own: number) => {
+          shares[n] = own
+          onShare(0.5 + (0.5 * shares.reduce((sum, part) => sum + part, 0)) / due.length)
+        }
+        const generation = first + n
+        const parts = { ...options, everybody, atMs: moment.atMs, generation, places, onShare: shareOf }
+        trained[n] = await trainOne(store, one, parts).catch((error: unknown) =>
+          writeFailure(store, one, { atMs: moment.atMs, generation }, error, options),
+        )
+        shareOf(1)
+      }
     }
-    return trained
+    const ended = await Promise.allSettled(Array.from({ length: AT_ONCE }, work))
+    for (const end of ended) if (end.status === 'rejected') throw end.reason
+    return trained.filter((training) => training !== undefined)
   }
   try {
     return await withFound(store, { audiences, moment, limits, onShare: (share) => onShare(0.2 * share) }, all)
   } catch (error) {
     const [only] = due
-    if (only && due.length === 1) return [await writeFailure(store, only, moment.atMs, error, options)]
+    if (only && due.length === 1)
+      return [await writeFailure(store, only, { atMs: moment.atMs, generation: first }, error, options)]
     if (isAway(error)) throw error
     log.warn({ cause: causeOf(error) }, 'lookalikes could not be trained together: each by itself')
     const trained: Training[] = []
@@ -87,13 +103,12 @@ const isAway = (error: unknown): boolean => error instanceof MadeleineError && e
 async function writeFailure(
   store: Store,
   { lookalike, definition, inputs }: Due,
-  atMs: number,
+  { atMs, generation }: { readonly atMs: number; readonly generation: number },
   error: unknown,
   { listOf }: TrainOptions,
 ): Promise<Training> {
   if (isAway(error)) throw error
   log.warn({ lookalike: lookalike.id, cause: causeOf(error) }, 'a lookalike could not be trained')
-  const generation = await nextGeneration(store, atMs)
   const base = { lookalike: lookalike.id, generation, atMs, definition, inputs, seed: 0, pool: 0, size: 0, least: 1, seconds: 0 }
   const training: Training = { ...base, outcome: 'failed', detail: `the training failed: ${causeOf(error)}` }
   if (listOf === undefined) await writeTraining(store, training, undefined, undefined)
@@ -103,6 +118,8 @@ async function writeFailure(
 type One = TrainOptions & {
   readonly everybody: Everybody
   readonly atMs: number
+  /** Nobody else's. */
+  readonly generation: number
   readonly places: Places
   readonly onShare: (share: number) => void
 }
@@ -111,11 +128,10 @@ type One = TrainOptions & {
 async function trainOne(store: Store, due: Due, one: One): Promise<Training | undefined> {
   const startedMs = performance.now()
   const { lookalike, definition, inputs, last } = due
-  const { everybody, places, atMs, retentionMs, listOf } = one
+  const { everybody, places, atMs, generation, retentionMs, listOf } = one
   const { run } = everybody.dictionary
   const isDraft = listOf !== undefined
   const list = listOf?.(lookalike.id) ?? trainedList(lookalike.id)
-  const generation = await nextGeneration(store, atMs)
   const commit = { generation, atMs, retentionMs }
   const population = await countPopulation(store, run, places)
   if (population.seed === 0 && last === undefined) return undefined
