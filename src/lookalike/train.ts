@@ -18,7 +18,7 @@ import { nameOf } from './families.ts'
 import { countPopulation, inPool, type Learned, learn, type Places, SEED_MIN, seedSql } from './learn.ts'
 import { refusalOf } from './model/evidence.ts'
 import { printScores } from './score.ts'
-import { type Due, dictionaryOf, type ReportedFeature, runOf, type Training, writeTraining } from './trainings.ts'
+import { countVisitors, type Due, dictionaryOf, type ReportedFeature, runOf, type Training, writeTraining } from './trainings.ts'
 import { commitList, dropBefore, nextGeneration, writeMembers } from './written.ts'
 
 /** While the engine scores by one model, another one is fitted here. */
@@ -53,6 +53,7 @@ export async function trainLookalikes(store: Store, due: readonly Due[], options
   const { audiences, placeOf } = rulesOf(due)
   const moment = { atMs: now(), retentionMs }
   const first = await nextGeneration(store, moment.atMs)
+  const visitors = await countVisitors(store, moment.atMs - retentionMs)
   const run = makeBatches(Date.now)() // of the engine's housekeeping, not of the moment that is asked about
   const all = async (found: Found): Promise<Training[]> => {
     const seeds = [...new Set(due.map(({ lookalike }) => placeOf(lookalike.seed.rule)))]
@@ -71,7 +72,7 @@ export async function trainLookalikes(store: Store, due: readonly Due[], options
           onShare(0.5 + (0.5 * shares.reduce((sum, part) => sum + part, 0)) / due.length)
         }
         const generation = first + n
-        const parts = { ...options, everybody, atMs: moment.atMs, generation, places, onShare: shareOf }
+        const parts = { ...options, everybody, atMs: moment.atMs, generation, visitors, places, onShare: shareOf }
         trained[n] = await trainOne(store, one, parts).catch((error: unknown) =>
           writeFailure(store, one, { atMs: moment.atMs, generation }, error, options),
         )
@@ -109,7 +110,19 @@ async function writeFailure(
 ): Promise<Training> {
   if (isAway(error)) throw error
   log.warn({ lookalike: lookalike.id, cause: causeOf(error) }, 'a lookalike could not be trained')
-  const base = { lookalike: lookalike.id, generation, atMs, definition, inputs, seed: 0, pool: 0, size: 0, least: 1, seconds: 0 }
+  const base = {
+    lookalike: lookalike.id,
+    generation,
+    atMs,
+    definition,
+    inputs,
+    seed: 0,
+    pool: 0,
+    visitors: 0,
+    size: 0,
+    least: 1,
+    seconds: 0,
+  }
   const training: Training = { ...base, outcome: 'failed', detail: `the training failed: ${causeOf(error)}` }
   if (listOf === undefined) await writeTraining(store, training, undefined, undefined)
   return training
@@ -120,6 +133,7 @@ type One = TrainOptions & {
   readonly atMs: number
   /** Nobody else's. */
   readonly generation: number
+  readonly visitors: number
   readonly places: Places
   readonly onShare: (share: number) => void
 }
@@ -136,7 +150,16 @@ async function trainOne(store: Store, due: Due, one: One): Promise<Training | un
   const population = await countPopulation(store, run, places)
   if (population.seed === 0 && last === undefined) return undefined
   const seconds = () => (performance.now() - startedMs) / 1000
-  const base = { lookalike: lookalike.id, generation, atMs, definition, inputs, seed: population.seed, pool: population.pool }
+  const base = {
+    lookalike: lookalike.id,
+    generation,
+    atMs,
+    definition,
+    inputs,
+    seed: population.seed,
+    pool: population.pool,
+    visitors: one.visitors,
+  }
   const refused = async (detail: string, learned?: Learned): Promise<Training> => {
     const training: Training = {
       ...base,

@@ -40,10 +40,14 @@ export type Trainer = {
 
 /** A membership that looks at those who were added must begin after they were: in a server another thread's tick may be under way. */
 const NEXT_TICK_MS = 2_000
+const EMPTY_AGAIN_MS = 60_000
 
 export function makeTrainer(store: Store, { settings, now, prepare, report = () => {} }: TrainerOptions): Trainer {
   let applied: Applied = new Map()
   let lookedMs: number | undefined
+  /** When the membership looks at whom it was told of last. */
+  let toldMs = 0
+  let emptyMs = Number.NEGATIVE_INFINITY
   let busy: Promise<unknown> = Promise.resolve()
 
   /** One after the other. */
@@ -53,23 +57,21 @@ export function makeTrainer(store: Store, { settings, now, prepare, report = () 
     return done
   }
 
-  /** `aheadMs`: what is written is looked at by a tick that begins so long after it. Answers whether anything was. */
-  async function look(aheadMs: number): Promise<boolean> {
+  /** `aheadMs`: what is written is looked at by a tick that begins so long after it. */
+  async function look(aheadMs: number): Promise<void> {
     const { lookalikes, retentionMs, limits } = settings()
     applied = await readApplied(store, lookalikes, applied)
     const nowMs = now()
     const sinceMs = lookedMs === undefined ? undefined : lookedMs - ARRIVAL_MARGIN_MS
     const options = { retentionMs, nowMs, sinceMs, limits }
     const sight = applied.size > 0 ? await readLookSight(store, options) : undefined
-    let isChanged = false
     for (const one of applied.values()) {
       const left = await dropRefusers(store, one, now() + aheadMs)
       const added = sight ? await addNewcomers(store, one, sight, options) : 0
       await tellMembership(store, one, options, now() + aheadMs)
-      isChanged ||= left + added > 0
+      if (left + added > 0) toldMs = now() + aheadMs
     }
     lookedMs = nowMs
-    return isChanged
   }
 
   async function trainDue(ids: readonly AudienceId[], retry: boolean, onShare?: (share: number) => void): Promise<Training[]> {
@@ -82,13 +84,23 @@ export function makeTrainer(store: Store, { settings, now, prepare, report = () 
     return trained
   }
 
+  /** A seed without anybody has no training that would say when to try again. */
+  async function trainAlone(): Promise<void> {
+    if (now() - emptyMs < EMPTY_AGAIN_MS) return
+    const trained = await trainDue([], false, () => {
+      emptyMs = now()
+    })
+    if (trained.length > 0) emptyMs = Number.NEGATIVE_INFINITY
+    for (const { lookalike, outcome, seconds } of trained) log.info({ lookalike, outcome, seconds }, 'a lookalike was trained')
+  }
+
   return {
     train: (ids, { onShare, isServed = false } = {}) =>
       alone(async () => {
         const trained = await trainDue(ids, true, onShare)
-        const isChanged = await look(isServed ? NEXT_TICK_MS : 0)
-        // Whoever builds next must find them.
-        if (isServed && isChanged) await delay(NEXT_TICK_MS)
+        await look(isServed ? NEXT_TICK_MS : 0)
+        // Whoever builds next must find them, also those of the look before.
+        if (isServed) await delay(Math.max(0, toldMs - now()))
         return trained
       }),
     async run(everyMs, signal) {
@@ -97,8 +109,7 @@ export function makeTrainer(store: Store, { settings, now, prepare, report = () 
           await alone(async () => {
             if (settings().lookalikes.size === 0) return
             await prepare()
-            for (const { lookalike, outcome, seconds } of await trainDue([], false))
-              log.info({ lookalike, outcome, seconds }, 'a lookalike was trained')
+            await trainAlone()
             await look(NEXT_TICK_MS)
           })
         } catch (error) {

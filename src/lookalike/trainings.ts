@@ -1,6 +1,7 @@
 // What came of trainings: the model that scores, what it was measured to be worth, and who is due to be trained again.
 
 import { createHash } from 'node:crypto'
+import { ownPermissionSql } from '../consent/standing.ts'
 import { MINUTE_MS } from '../core/duration.ts'
 import type { AudienceId } from '../core/ids.ts'
 import type { Store } from '../engine/store.ts'
@@ -73,6 +74,8 @@ export type Training = {
   readonly detail: string
   readonly seed: number
   readonly pool: number
+  /** Everybody who could be looked at (`countVisitors`). */
+  readonly visitors: number
   readonly size: number
   /** The lowest score of a member. */
   readonly least: number
@@ -88,7 +91,7 @@ export function dictionaryOf(training: Pick<Training, 'generation'>, features: r
   return { run: runOf(training), values: [...values.values()] }
 }
 
-const COLUMNS = `lookalike, generation, toUnixTimestamp64Milli(at) AS atMs, toString(outcome) AS outcome, definition, inputs, detail, seed, pool, size, least, seconds`
+const COLUMNS = `lookalike, generation, toUnixTimestamp64Milli(at) AS atMs, toString(outcome) AS outcome, definition, inputs, detail, seed, pool, visitors, size, least, seconds`
 
 /** Of each lookalike the last one, whatever came of it. */
 export async function readTrainings(store: Store): Promise<Map<AudienceId, Training>> {
@@ -188,7 +191,7 @@ export async function writeTraining(
   }
   await store.insertLines({
     owner: 'lookalike.training',
-    into: 'madeleine.trainings (lookalike, generation, at, outcome, definition, inputs, detail, seed, pool, size, least, seconds, model, report)',
+    into: 'madeleine.trainings (lookalike, generation, at, outcome, definition, inputs, detail, seed, pool, visitors, size, least, seconds, model, report)',
     lines: Buffer.from(`${JSON.stringify(row)}\n`),
   })
 }
@@ -215,11 +218,25 @@ export type Due = Defined & {
   readonly former: number | undefined
 }
 
+/** Visitors with an event that permits models by itself: of millions half a per cent more or less. */
+export async function countVisitors(store: Store, fromMs: number): Promise<number> {
+  const [row] = await store.rows<{ visitors: number }>({
+    owner: 'lookalike.visitors',
+    sql: `SELECT uniqCombined64(visitor) AS visitors FROM madeleine.events
+          WHERE ts > fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND ${ownPermissionSql('model')}`,
+    values: { from: fromMs },
+  })
+  return row?.visitors ?? 0
+}
+
+/** Everybody is looked at again where there are so many more of them, or fewer: by whoever asks for a build, and by a server that does it by itself. */
+const GROWN = { asked: 0.02, alone: 0.2 } as const
+
 /** A seed that was refused may have grown, and what failed may be possible now. */
 const AGAIN_MS = 30 * MINUTE_MS
 
 /**
- * Those that no training has been made of as they are defined now, or a while ago. One whose seed is not imported yet waits for it. `retry`: also those of which nothing came,
+ * Those that no training has been made of as they are defined now, or a while ago, or of many fewer visitors. One whose seed is not imported yet waits for it. `retry`: also those of which nothing came,
  * however lately.
  */
 export async function readDue(
@@ -229,6 +246,9 @@ export async function readDue(
 ): Promise<Due[]> {
   const [trainings, generations] = [await readTrainings(store), await readGenerations(store)]
   const counting = await readCounting(store)
+  const visitors = counting.size === 0 ? 0 : await countVisitors(store, nowMs - retentionMs)
+  const grown = retry ? GROWN.asked : GROWN.alone
+  const isGrown = (before: number): boolean => Math.abs(visitors - before) > grown * before
   return [...lookalikes].flatMap((lookalike) => {
     const { seed, among, id, retrainMs } = lookalike
     const lists = [seed.rule, ...(among ? [among.rule] : [])].flatMap(listsOf)
@@ -242,7 +262,7 @@ export async function readDue(
     const ageMs = nowMs - last.atMs
     const isFresh =
       last.outcome === 'trained'
-        ? own?.generation === last.generation && ageMs < retrainMs
+        ? own?.generation === last.generation && ageMs < retrainMs && !isGrown(last.visitors)
         : !retry && ageMs < Math.min(retrainMs, AGAIN_MS)
     return isFresh ? [] : [due]
   })

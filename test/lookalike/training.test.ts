@@ -182,12 +182,12 @@ describe('a lookalike of a list', () => {
   })
 
   it('takes in nobody more than the number that is asked for, whoever comes', async () => {
-    const come = makePopulation({ visitors: 100, seed: 31, nowMs: Date.now(), first: 20_000, tasteful: 1, strength: 7.5 })
+    const come = makePopulation({ visitors: 70, seed: 31, nowMs: Date.now(), first: 20_000, tasteful: 1, strength: 7.5 })
     await storeEvents(network.store, come.events)
     await network.build()
     expect(await network.membersOf('few')).toHaveLength(123)
     const sure = await network.membersOf('sure')
-    expect(sure.filter((id) => come.tasteful.has(id)).length).toBeGreaterThan(50)
+    expect(sure.filter((id) => come.tasteful.has(id)).length).toBeGreaterThan(30)
   })
 
   it('loses whoever refuses models at one source, though others are read at another', async () => {
@@ -267,18 +267,26 @@ describe('what a build does to lookalikes', () => {
 
   it('scores those who came after the training, and takes in who scores as high as a member', async () => {
     const before = new Set(await network.membersOf('near'))
-    const come = makePopulation({ visitors: 400, seed: 3, nowMs: Date.now(), first: 10_000, tasteful: 0.5, strength: 7 })
+    const come = makePopulation({ visitors: 50, seed: 3, nowMs: Date.now(), first: 10_000, tasteful: 0.5, strength: 7 })
     await storeEvents(network.store, come.events)
     const planned = await network.plan()
     const { trained, audiences } = await network.build()
     expect(trained).toEqual([])
     const added = (await network.membersOf('near')).filter((id) => !before.has(id))
-    expect(added.length).toBeGreaterThan(20)
+    expect(added.length).toBeGreaterThan(8)
     expect(added.every((id) => come.visitors.includes(id))).toBe(true)
     expect(added.filter((id) => come.tasteful.has(id)).length / added.length).toBeGreaterThan(0.8)
     expect(planned.audiences.find(({ id }) => id === 'near')?.entered).toBe(added.length)
     expect(audiences.find(({ id }) => id === 'near')?.entered).toBe(added.length)
     expect((await network.verify()).differences).toEqual([])
+  })
+
+  it('trains again where a build finds many more visitors, so that the share is one of them all', async () => {
+    const come = makePopulation({ visitors: 300, seed: 4, nowMs: Date.now(), first: 15_000 })
+    await storeEvents(network.store, come.events)
+    const { trained } = await network.build()
+    expect(trained).toMatchObject([{ outcome: 'trained' }])
+    expect(await network.membersOf('near')).toHaveLength(Math.ceil(0.1 * (3_350 - seed.length)))
   })
 
   it('trains again when it is time, and replaces no more members than the budget lets', async () => {
@@ -305,7 +313,7 @@ describe('what a build does to lookalikes', () => {
     expect(trained).toMatchObject([{ lookalike: 'near', outcome: 'trained' }])
     const after = await network.membersOf('near')
     const came = after.filter((id) => !before.has(id)).length
-    expect(after).toHaveLength(Math.ceil(0.1 * (3_400 - seed.length)))
+    expect(after).toHaveLength(Math.ceil(0.1 * (3_350 - seed.length)))
     expect(came).toBeGreaterThan(0)
     expect(came).toBeLessThanOrEqual(Math.max(0.05 * after.length, after.length - before.size))
     const report = await readTrainingReport(network.store, existing(trained[0]))
@@ -329,7 +337,7 @@ describe('what a build does to lookalikes', () => {
   it('is a new audience after a change of its definition, to which no budget applies', async () => {
     network.configure({ 'config/lookalikes/a.yaml': file(lookalike('reach: 50%, retrain: 1h, churn: 5%')) })
     await network.build()
-    expect(await network.membersOf('near')).toHaveLength(Math.ceil(0.5 * (3_400 - (seed.length - 2))))
+    expect(await network.membersOf('near')).toHaveLength(Math.ceil(0.5 * (3_350 - (seed.length - 2))))
   })
 
   it('the same events, the same seed: the same members, embedded or on a server', async () => {

@@ -58,6 +58,7 @@ export const lookalikes: Migration = {
       detail String,
       seed UInt64,
       pool UInt64,
+      visitors UInt64,
       size UInt64,
       least Float64,
       seconds Float64,
